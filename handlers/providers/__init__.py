@@ -1,0 +1,1 @@
+"""One file a provider: proof, message key and normalizing as plain functions of bytes."""

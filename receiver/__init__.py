@@ -1,0 +1,1 @@
+"""The engine: receives, proves, keeps, normalizes and delivers callbacks of transcription providers."""

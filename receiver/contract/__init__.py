@@ -1,0 +1,1 @@
+"""What engine and handlers agree on; imports nothing of ours."""

@@ -1,0 +1,55 @@
+"""Times as the public shape has them: RFC 3339 in UTC, seconds as numbers."""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+_MS_FROM = 100_000_000_000
+"""Numbers from here on (1973 in ms, 5138 in s) are milliseconds."""
+
+
+def from_ms(milliseconds: int) -> str:
+    """Return RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_rfc3339(value: Any, timezone: str | None = None) -> str | None:
+    """Read a provider's time: RFC 3339 or ISO 8601 text, or Unix time in seconds or milliseconds.
+
+    Text without an offset is read in `timezone` (IANA name); without one, and for anything unreadable, the answer
+    is None: a time is never guessed.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return _from_number(value)
+    if not isinstance(value, str) or len(value) > 64:
+        return None
+    if value.isascii() and value.isdigit():
+        return _from_number(int(value))
+    return _from_text(value, timezone)
+
+
+def _from_number(value: float) -> str | None:
+    seconds = value / 1000 if abs(value) >= _MS_FROM else value
+    try:
+        return _text(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _from_text(value: str, timezone: str | None) -> str | None:
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            if timezone is None:
+                return None
+            moment = moment.replace(tzinfo=ZoneInfo(timezone))
+        return _text(moment.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(moment: datetime) -> str:
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Where everything is kept: domain verbs, SQL as text, migrations."""

@@ -1,0 +1,1 @@
+"""Shipped kits for authors of providers and sinks."""

@@ -1,0 +1,79 @@
+"""Recorded cases as files: `fixtures/<provider>/<case>/` holds request.json, body (exact bytes) and expected.json.
+
+request.json:  {"about": one sentence, "token": "…"|null, "headers": {"Name": "value"}, "settings": {…the source's}, "now": Unix seconds}
+expected.json: {"verdict": …, "message_key": text, "outcomes": [{"result"|"notice"|"progress": {…}}]}
+               or {"refused": reason} or {"unreadable": text}
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from receiver.contract.model import InboundRequest, Notice, Outcome, Progress, Receipt, Result, Verdict
+from receiver.contract.proof import Proven
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded case."""
+
+    name: str
+    about: str
+    token: str | None
+    headers: Mapping[str, str]
+    settings: Mapping[str, Any]
+    now: float
+    body: bytes
+    expected: Mapping[str, Any]
+
+    def request(self, source: str = "source") -> InboundRequest:
+        """Return the request as the public listener would see it."""
+        headers = tuple((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in self.headers.items())
+        return InboundRequest(
+            source=source, token=self.token, headers=headers, body=self.body, received_at=int(self.now * 1000)
+        )
+
+
+def load_case(folder: Path) -> Case:
+    """Read one case folder. Raises FileNotFoundError or msgspec.ValidationError where it is not whole."""
+    request = msgspec.json.decode((folder / "request.json").read_bytes())
+    expected = msgspec.json.decode((folder / "expected.json").read_bytes())
+    body = (folder / "body").read_bytes()
+    return msgspec.convert({**request, "name": folder.name, "body": body, "expected": expected}, Case)
+
+
+def load_cases(folder: Path) -> list[Case]:
+    """Read every case of a provider, by name."""
+    return [load_case(case) for case in sorted(folder.iterdir()) if (case / "request.json").is_file()]
+
+
+def receipt_of(proven: Proven, provider: str, receipt_id: str = "rcp_test") -> Receipt:
+    """Make the receipt that storing `proven` would make."""
+    request = proven.request
+    return Receipt(
+        id=receipt_id,
+        source=request.source,
+        provider=provider,
+        verdict=Verdict(proven.verdict),
+        received_at=request.received_at,
+        headers=request.headers,
+        body=request.body,
+    )
+
+
+_KINDS: dict[type[Any], str] = {Result: "result", Notice: "notice", Progress: "progress"}
+
+
+def as_expected(outcomes: tuple[Outcome, ...]) -> list[dict[str, Any]]:
+    """Write outcomes the way expected.json holds them: without members that have their default."""
+    return [{_KINDS[type(outcome)]: _bare(msgspec.to_builtins(outcome))} for outcome in outcomes]
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items() if item not in (None, [], {})}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else value
+        return [_bare(item) for item in items]
+    return value
