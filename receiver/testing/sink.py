@@ -24,6 +24,7 @@ from receiver.contract.settings import Secret
 from receiver.contract.sink import Delivered, HttpClient, Rejected, SendOutcome, Sink, SinkPorts, TryLater
 from receiver.testing.events import hostile_events, sample_deliveries, sample_delivery, sample_event
 from receiver.testing.peer import PATIENCE, Arrived, Behaviour, Peer, guarded
+from receiver.testing.tables import settings_of
 
 __all__ = ["PATIENCE", "Arrived", "Behaviour", "Peer", "SinkContract", "eventually_delivered", "guarded", "send"]
 
@@ -51,13 +52,8 @@ class SinkContract:
 
     def build(self, settings: Mapping[str, Any], http: HttpClient) -> Sink[Any]:
         """Make the sink with a peer's settings, checked."""
-        converted = msgspec.convert(
-            {"kind": self.sink.__name__.lower(), **settings},
-            self.sink.Settings,
-            dec_hook=lambda _, value: Secret(value),
-        )
-        converted.check()
-        return self.sink("sink", converted, self.ports(http))
+        table = {"kind": self.sink.__name__.lower(), **settings}
+        return self.sink("sink", settings_of(self.sink.Settings, table), self.ports(http))
 
     @contextlib.asynccontextmanager
     async def running(self, peer: Peer) -> AsyncIterator[Sink[Any]]:
