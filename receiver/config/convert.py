@@ -57,7 +57,7 @@ class _Reader:
         self.problems = problems
         self.place = place
 
-    def read(self, kind: inspect.Type, value: Any) -> Any:  # noqa: PLR0911 -- a case a type
+    def read(self, kind: inspect.Type, value: Any) -> Any:
         if isinstance(value, Missing):
             return BAD
         if (cls := nested_of(kind)) is not None:

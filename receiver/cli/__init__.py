@@ -1,0 +1,102 @@
+"""The `hookscribe` command: what there is, and how its failures end. Each command's module is imported when it is used.
+
+A new command is one line in `COMMANDS` and a function in `receiver/cli/<topic>.py`.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from receiver.contract.errors import ConfigError, HookscribeError, UsageError
+
+COMMANDS = {
+    "config": ("receiver.cli.settings:config", "Print every setting in force, secrets masked."),
+    "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
+}
+"""Command: where it is, and the line that the help shows; the same as the first of its docstring."""
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are run, and the one place where errors become exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command; for the list of all, a stand-in with its help line does."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; an error of ours is one message and an exit code: 2 for wrong settings or use, else 1."""
+        try:
+            return super().invoke(ctx)
+        except HookscribeError as error:
+            failed = Misused if isinstance(error, ConfigError | UsageError) else Failed
+            raise failed(str(error)) from error
+
+
+class Failed(click.ClickException):
+    """An error of ours on its way out: it was tried, and failed."""
+
+    exit_code = 1
+
+
+class Misused(Failed):
+    """Wrong settings or wrong use: nothing was tried."""
+
+    exit_code = 2
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HOOKSCRIBE_CONFIG",
+    metavar="FILE",
+    help="Settings; default: hookscribe.toml here.",
+)
+@click.version_option(package_name="hookscribe", message="%(version)s")
+@click.pass_context
+def hookscribe(ctx: click.Context, path: Path | None) -> None:
+    """Receive call-transcription callbacks, prove them, keep them, and deliver one event stream."""
+    ctx.obj = path
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    try:
+        result = hookscribe.main(args=list(arguments), prog_name="hookscribe", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
