@@ -4,13 +4,12 @@ Only `Proven` makes a Receipt, and only a provider's `prove` makes a `Proven`.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -67,13 +66,20 @@ def digest(value: bytes) -> bytes:
     return hashlib.sha256(value).digest()
 
 
+def _filled(key: str, secrets: Iterable[Secret]) -> Iterator[Secret]:
+    for secret in secrets:
+        if not secret.value:
+            raise ConfigError(f"{key}: one of the values is empty, and anybody has that one; set it or take it out")
+        yield secret
+
+
 class Tokens:
     """The tokens of one source; compared by digest, every one of them, in constant time."""
 
     __slots__ = ("_digests",)
 
     def __init__(self, tokens: Iterable[Secret]) -> None:
-        self._digests = tuple(digest(token.raw) for token in tokens)
+        self._digests = tuple(digest(token.raw) for token in _filled("token", tokens))
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -100,6 +106,7 @@ class Tokens:
 Algorithm = Literal["hmac-sha256", "hmac-sha512", "hmac-sha1"]
 Encoding = Literal["hex", "base64", "base64url"]
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PLACEHOLDER = re.compile(r"\{(body|timestamp)\}")
 _BRACES = re.compile(r"\{[^}]*\}")
 _ENCODED = {
@@ -112,7 +119,7 @@ _ENCODED = {
 class SignatureSettings(Settings, frozen=True, kw_only=True):
     """An HMAC in a header: what is signed, with what, and how it is written."""
 
-    header: Annotated[str, about("header that carries the signature", min_length=1)]
+    header: Annotated[str, about("header that carries the signature")]
     algorithm: Annotated[Algorithm, about("keyed hash")] = "hmac-sha256"
     encoding: Annotated[Encoding, about("how the signature is written")] = "hex"
     prefix: Annotated[str, about('text before the signature, such as "sha256="')] = ""
@@ -121,6 +128,9 @@ class SignatureSettings(Settings, frozen=True, kw_only=True):
     tolerance: Annotated[float, about("seconds that the signing time may differ from our clock", gt=0)] = 300.0
 
     def check(self) -> None:
+        for key, header in (("header", self.header), ("timestamp_header", self.timestamp_header)):
+            if header is not None and not _HEADER.fullmatch(header):
+                raise ConfigError(f"{key}: {header!r} is no header name; letters, digits and hyphens make one")
         names = set(_BRACES.findall(self.signed))
         if unknown := names - {"{body}", "{timestamp}"}:
             raise ConfigError(f"signed: {min(unknown)} is unknown; allowed are {{body}} and {{timestamp}}")
@@ -141,13 +151,21 @@ class HmacScheme:
         self._header = settings.header.lower()
         self._stamp = settings.timestamp_header.lower() if settings.timestamp_header else None
         self._hash = settings.algorithm.removeprefix("hmac-")
-        self._keys = tuple(secret.raw for secret in secrets)
+        self._keys = tuple(secret.raw for secret in _filled("secrets", secrets))
         self._size = hashlib.new(self._hash, usedforsecurity=False).digest_size
         self._parts = tuple(_PLACEHOLDER.split(settings.signed))
 
     def sign(self, body: bytes, timestamp: str = "", *, secret: int = 0) -> str:
         """Return the header value for `body`, as the sender would write it."""
-        return self.settings.prefix + self._encode(self._mac(self._keys[secret], body, timestamp))
+        return self.settings.prefix + encode_mac(self._mac(self._keys[secret], body, timestamp), self.settings.encoding)
+
+    def headers(self, body: bytes, now: float) -> list[tuple[bytes, bytes]]:
+        """Return the headers that the sender would write at `now` (Unix time in seconds), with the first secret."""
+        timestamp = str(int(now))
+        headers = [(self._header.encode("latin-1"), self.sign(body, timestamp).encode("latin-1"))]
+        if self._stamp is not None:
+            headers.append((self._stamp.encode("latin-1"), timestamp.encode()))
+        return headers
 
     def refusal(self, request: InboundRequest, now: float) -> Refused | None:
         """Return None where the signature is right, else why not. `now` is Unix time in seconds."""
@@ -205,11 +223,6 @@ class HmacScheme:
                 mac.update(body if part == "body" else timestamp.encode("utf-8", "surrogatepass"))
         return mac.digest()
 
-    def _encode(self, mac: bytes) -> str:
-        if self.settings.encoding == "hex":
-            return mac.hex()
-        return (base64.b64encode if self.settings.encoding == "base64" else base64.urlsafe_b64encode)(mac).decode()
-
     def _decode(self, given: str) -> bytes | None:
         if not given.startswith(self.settings.prefix):
             return None
@@ -239,19 +252,31 @@ class HmacScheme:
         return Refused(reason=reason, checks=(check,))
 
 
+def encode_mac(mac: bytes, encoding: Encoding) -> str:
+    """Write a signature as text."""
+    if encoding == "hex":
+        return mac.hex()
+    return (base64.b64encode if encoding == "base64" else base64.urlsafe_b64encode)(mac).decode()
+
+
 def decode_mac(text: str, encoding: Encoding, size: int) -> bytes | None:
-    """Decode a signature of `size` bytes, or return None for anything that is not exactly that."""
+    """Decode a signature of `size` bytes, or return None for anything that is not exactly that.
+
+    Hex may be in upper case and base64 without its padding; otherwise one signature has one way to be written.
+    """
     if not text.isascii() or len(text) > 4 * size or not _ENCODED[encoding].fullmatch(text):
         return None
+    bare = text.rstrip("=")
     try:
         if encoding == "hex":
             raw = bytes.fromhex(text)
         else:
-            padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-            raw = base64.b64decode(padded, altchars=b"-_" if encoding == "base64url" else None, validate=True)
-    except (ValueError, binascii.Error):
+            raw = base64.b64decode(bare + "=" * (-len(bare) % 4), b"-_" if encoding == "base64url" else None)
+    except ValueError:
         return None
-    return raw if len(raw) == size else None
+    if len(raw) != size or (encoding != "hex" and encode_mac(raw, encoding).rstrip("=") != bare):
+        return None
+    return raw
 
 
 def changed_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
@@ -269,18 +294,24 @@ def changed_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
         yield from _reserialised(body)
 
 
+_LAYOUTS: dict[str, dict[str, Any]] = {
+    "compact": {"separators": (",", ":")},
+    "spaced": {},
+    "indented": {"indent": 2},
+    "sorted compact": {"separators": (",", ":"), "sort_keys": True},
+}
+
+
 def _reserialised(body: bytes) -> Iterator[tuple[str, bytes]]:
     import json  # noqa: PLC0415 -- only for what was refused
 
     try:
         value = json.loads(body)
-        for ascii_only in (False, True):
-            how = "escaped" if ascii_only else "unescaped"
-            yield (
-                f"as compact JSON, {how}",
-                json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":")).encode(),
-            )
-            yield f"as spaced JSON, {how}", json.dumps(value, ensure_ascii=ascii_only).encode()
-            yield f"as indented JSON, {how}", json.dumps(value, ensure_ascii=ascii_only, indent=2).encode()
+        for how, ascii_only in (("unescaped", False), ("escaped", True)):
+            for layout, style in _LAYOUTS.items():
+                written = json.dumps(value, ensure_ascii=ascii_only, **style).encode("utf-8", "surrogatepass")
+                yield f"as {layout} JSON, {how}", written
+                if b"/" in written:
+                    yield f"as {layout} JSON, {how}, with \\/", written.replace(b"/", b"\\/")
     except (ValueError, RecursionError):
         return

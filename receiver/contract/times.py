@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 _MS_FROM = 100_000_000_000
 """Numbers from here on (1973 in ms, 5138 in s) are milliseconds."""
+_DIGITS = (10, 13)
+"""How long Unix times are as text, in s and in ms, from 2001 to 2286; `20260112` is a date."""
 
 
 def from_ms(milliseconds: int) -> str:
@@ -26,19 +28,21 @@ def to_rfc3339(value: Any, timezone: str | None = None) -> str | None:
     if not isinstance(value, str) or len(value) > 64:
         return None
     if value.isascii() and value.isdigit():
-        return _from_number(int(value))
+        return _from_number(int(value)) if len(value) in _DIGITS else None
     return _from_text(value, timezone)
 
 
 def _from_number(value: float) -> str | None:
-    seconds = value / 1000 if abs(value) >= _MS_FROM else value
     try:
+        seconds = value / 1000 if abs(value) >= _MS_FROM else value
         return _text(datetime.fromtimestamp(seconds, UTC))
     except (OverflowError, ValueError, OSError):
         return None
 
 
 def _from_text(value: str, timezone: str | None) -> str | None:
+    if "T" not in value and ":" not in value:
+        return None  # a day is no time
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
@@ -46,7 +50,7 @@ def _from_text(value: str, timezone: str | None) -> str | None:
                 return None
             moment = moment.replace(tzinfo=ZoneInfo(timezone))
         return _text(moment.astimezone(UTC))
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, KeyError):
         return None
 
 

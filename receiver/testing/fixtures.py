@@ -66,14 +66,16 @@ _KINDS: dict[type[Any], str] = {Result: "result", Notice: "notice", Progress: "p
 
 
 def as_expected(outcomes: tuple[Outcome, ...]) -> list[dict[str, Any]]:
-    """Write outcomes the way expected.json holds them: without members that have their default."""
-    return [{_KINDS[type(outcome)]: _bare(msgspec.to_builtins(outcome))} for outcome in outcomes]
+    """Write outcomes the way expected.json holds them: without what is null or empty, sets in order."""
+    plain = [(_KINDS[type(outcome)], msgspec.to_builtins(outcome, order="deterministic")) for outcome in outcomes]
+    return [{kind: bare(value)} for kind, value in plain]
 
 
-def _bare(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _bare(item) for key, item in value.items() if item not in (None, [], {})}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [_bare(item) for item in items]
+def bare(value: Any) -> Any:
+    """Return JSON without members that are null or empty, so that writing them in expected.json makes no difference."""
+    if isinstance(value, Mapping):
+        items = {key: bare(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item not in (None, [], {})}
+    if isinstance(value, list | tuple):
+        return [bare(item) for item in value]
     return value

@@ -1,0 +1,66 @@
+"""The door of a source whose proof is a signature, the token in the URL, or both."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from receiver.contract.model import InboundRequest, Verdict
+from receiver.contract.proof import Check, HmacScheme, Proven, Reason, Refused, SignatureSettings, Tokens
+from receiver.contract.settings import Secret, SourceSettings
+
+
+class Door:
+    """Proof by signature, by the token in the URL, or by both, as the settings of a source say."""
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        signature: SignatureSettings | None,
+        secrets: Sequence[Secret],
+        require: Literal["all", "any"],
+    ) -> None:
+        self._tokens = Tokens(settings.token)
+        self._token = settings.token[0].value if settings.token else None
+        self._scheme = HmacScheme(signature, secrets) if signature else None
+        self._any = require == "any"
+        self._open = settings.verify == "none"
+
+    def ways(self) -> tuple[str, ...]:
+        """Return the ways of proof, in words."""
+        signature = (f"{self._scheme.settings.algorithm} in {self._scheme.settings.header}",) if self._scheme else ()
+        return (*signature, "token in the URL") if self._tokens else signature
+
+    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
+        """Say who sent `request`; where `verify` is "none", what fails is only recorded."""
+        tried = self._tried(request, now)
+        passed = [verdict for verdict, refused in tried if refused is None]
+        failed = [refused for _, refused in tried if refused is not None]
+        checks = tuple(check for refused in failed for check in refused.checks)
+        if passed and (self._any or not failed):
+            return Proven(request=request, verdict=passed[0], checks=checks)
+        if self._open:
+            return Proven(request=request, verdict=Verdict.UNVERIFIED, checks=checks)
+        return Refused(reason=_most_telling(failed), checks=checks)
+
+    def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
+        """Return which proof is right by itself, and what would have matched the signature."""
+        right = [verdict for verdict, refused in self._tried(request, now) if refused is None]
+        checks = tuple(Check(scheme=verdict, ok=True, detail=f"the {verdict} is right") for verdict in right)
+        return checks + tuple(self._scheme.explain(request, now)) if self._scheme else checks
+
+    def sign(self, body: bytes, now: float) -> tuple[str | None, list[tuple[bytes, bytes]]]:
+        """Return the first token, and the signature's headers by the first secret."""
+        return self._token, self._scheme.headers(body, now) if self._scheme else []
+
+    def _tried(self, request: InboundRequest, now: float) -> list[tuple[Verdict, Refused | None]]:
+        tried: list[tuple[Verdict, Refused | None]] = []
+        if self._scheme is not None:
+            tried.append((Verdict.SIGNATURE, self._scheme.refusal(request, now)))
+        if self._tokens:
+            tried.append((Verdict.TOKEN, self._tokens.refusal(request.token)))
+        return tried
+
+
+def _most_telling(failed: list[Refused]) -> Reason:
+    reasons = [refused.reason for refused in failed] or [Reason.TOKEN_MISSING]
+    wrong = [reason for reason in reasons if reason not in (Reason.SIGNATURE_MISSING, Reason.TOKEN_MISSING)]
+    return (wrong or reasons)[0]
