@@ -8,8 +8,9 @@ from typing import ClassVar
 import msgspec
 
 from handlers.providers.ringcentral import job, simulate
-from receiver.contract.model import InboundRequest, Outcome, Receipt, Verdict
-from receiver.contract.proof import Proven, Refused, Tokens, digest
+from receiver.contract.door import Door
+from receiver.contract.model import InboundRequest, Outcome, Receipt
+from receiver.contract.proof import Proven, Refused, digest
 from receiver.contract.provider import Provider, SignedRequest
 from receiver.contract.settings import SourceSettings
 
@@ -41,21 +42,15 @@ class RingCentral(Provider[RingCentralSettings]):
 
     def __init__(self, source: str, settings: RingCentralSettings) -> None:
         super().__init__(source, settings)
-        self._tokens = Tokens(settings.token)
-        self._open = settings.verify == "none"
+        self._door = Door(settings, None, (), "all")
 
     def proofs(self) -> tuple[str, ...]:
         """Return the URL's token where one is set: no signature, header or handshake is documented for AI callbacks."""
-        return ("token in the URL",) if self._tokens else ()
+        return self._door.ways()
 
-    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:  # noqa: ARG002
+    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
         """Compare the URL's token; the body proves nothing (a jobId is a version-1 UUID, which can be guessed)."""
-        refused = self._tokens.refusal(request.token)
-        if refused is None:
-            return Proven(request=request, verdict=Verdict.TOKEN)
-        if self._open:
-            return Proven(request=request, verdict=Verdict.UNVERIFIED, checks=refused.checks)
-        return refused
+        return self._door.prove(request, now)
 
     def message_key(self, proven: Proven) -> bytes:
         """Return jobId and status as a JSON list; bodies without a jobId (2022) go by their digest."""
@@ -76,7 +71,7 @@ class RingCentral(Provider[RingCentralSettings]):
         """Return the body with another jobId; it grows by saying its words, utterances or texts again, later."""
         return simulate.fresh(body, serial, grow_to)
 
-    def sign(self, body: bytes, now: float) -> SignedRequest:  # noqa: ARG002
+    def sign(self, body: bytes, now: float) -> SignedRequest:
         """Return the callback as RingCentral posts it to a URL with the first token."""
-        token = self.settings.token[0].value if self.settings.token else None
+        token, _ = self._door.sign(body, now)
         return SignedRequest(token=token, headers=((b"content-type", b"application/json"),), body=body)

@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from handlers.providers.ringcentral.reading import Number
 from handlers.providers.ringcentral.speech import UTTERANCES
+from handlers.providers.ringcentral.typed import Number
 from receiver.contract.model import Analysis, Insight, Sentiment
+from receiver.contract.reading import identifier
 
 GROUPS = frozenset({"conversationalInsights", "trackerInsights", "summaries"})
 """Members of `response` that are lists of `{name, values[]}`; trackerInsights is only seen in demo code of 2024-01."""
@@ -44,7 +45,7 @@ class _Place(msgspec.Struct, rename="camel"):
     start: Number | None = None
     end: Number | None = None
     confidence: Number | None = None
-    speaker_id: str | None = None
+    speaker_id: str | int | None = None
 
 
 _PLACE = frozenset(_Place.__struct_encode_fields__)
@@ -125,7 +126,7 @@ def _finding(name: str, item: Any) -> Iterator[Insight]:
     if place is None:
         yield Insight(name=name, value=item)
         return
-    speaker = place.speaker_id or None
+    speaker = identifier(place.speaker_id)
     rest = {member: value for member, value in item.items() if member not in _PLACE}
     lists = [(member, rest.pop(member)) for member in _SPLIT if isinstance(rest.get(member), list)]
     yield Insight(

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import msgspec
 
 from handlers.providers.ringcentral import findings, speech
-from handlers.providers.ringcentral.reading import Number, decode, read
+from handlers.providers.ringcentral.typed import Number, read
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import Insight, Outcome, Progress, Result, ResultError, Segment, Speaker
 from receiver.contract.proof import digest
+from receiver.contract.reading import read_object, speakers
 from receiver.contract.settings import SourceSettings
 from receiver.contract.times import to_rfc3339
 
@@ -70,7 +71,7 @@ _ENVELOPE = frozenset(_Envelope.__struct_encode_fields__)
 
 def outcome(body: bytes, settings: SourceSettings) -> Outcome:
     """Read one body. Raises Unreadable."""
-    document = decode(body)
+    document = read_object(body)
     envelope = read(_Envelope, document, "the body")
     bare = envelope.status is None and envelope.response is None
     if bare and any(member in document for member, _ in _SHAPES):
@@ -166,19 +167,8 @@ def _speakers(
     segments: tuple[Segment, ...], insights: tuple[Insight, ...], settings: SourceSettings
 ) -> tuple[Speaker, ...]:
     """List voices as they appear. `UserNotIdentified` stays one: whoever was not enrolled, perhaps several people."""
-    talk: dict[str, float | None] = {}
-    for segment in segments:
-        if segment.speaker is not None:
-            spent = talk.setdefault(segment.speaker, None)
-            if segment.start is not None and segment.end is not None and segment.end > segment.start:
-                talk[segment.speaker] = (spent or 0.0) + segment.end - segment.start
-    for insight in insights:
-        if insight.speaker is not None:
-            talk.setdefault(insight.speaker, None)
-    return tuple(
-        Speaker(id=one, role=settings.roles.get(one), talk_time=None if spent is None else round(spent, 3))
-        for one, spent in talk.items()
-    )
+    found = (Segment(start=None, end=None, speaker=insight.speaker, text=None) for insight in insights)
+    return speakers((*segments, *found), settings.roles)
 
 
 def _error(response: Any) -> ResultError:

@@ -4,12 +4,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby, islice
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from handlers.providers.ringcentral.reading import Number, read, unplaced
+from handlers.providers.ringcentral.typed import Number, read, unplaced
 from receiver.contract.model import Segment, Word
+from receiver.contract.reading import identifier, joined
 
 MEMBERS = frozenset({"transcript", "words", "utterances", "utteranceInsights", "texts"})
 """Members of `response` that are read here."""
@@ -25,7 +27,7 @@ class _Word(msgspec.Struct, rename="camel", gc=False):
     start: Number | None = None
     end: Number | None = None
     confidence: Number | None = None
-    speaker_id: str | None = None
+    speaker_id: str | int | None = None
 
 
 class _Utterance(msgspec.Struct, rename="camel"):
@@ -35,7 +37,7 @@ class _Utterance(msgspec.Struct, rename="camel"):
     end: Number | None = None
     text: str | None = None
     confidence: Number | None = None
-    speaker_id: str | None = None
+    speaker_id: str | int | None = None
     word_timings: list[_Word] | None = None
 
 
@@ -64,15 +66,8 @@ def read_speech(response: Mapping[str, Any]) -> Speech:
     texts = read(list[str], _listed(response.get("texts")), "response.texts")
     segments = _segments(transcript, words, utterances)
     segments += [Segment(start=None, end=None, speaker=None, text=text) for text in texts]
-    return Speech(_whole(transcript, utterances, texts), tuple(segments), rest)
-
-
-def _whole(transcript: str | None, utterances: list[_Utterance], texts: list[str]) -> str | None:
-    if transcript is not None:
-        return transcript
-    if said := [utterance.text for utterance in utterances if utterance.text]:
-        return "\n".join(said)
-    return "\n".join(texts) if texts else None
+    text = joined(segments) if transcript is None else transcript
+    return Speech(text, tuple(segments), rest)
 
 
 def _words(given: Any) -> tuple[list[_Word], dict[str, Any]]:
@@ -107,7 +102,7 @@ def _segment(utterance: _Utterance) -> Segment:
     return Segment(
         start=utterance.start,
         end=utterance.end,
-        speaker=utterance.speaker_id or None,
+        speaker=identifier(utterance.speaker_id),
         text=utterance.text,
         confidence=utterance.confidence,
         words=None if timings is None else _placed(timings),
@@ -122,7 +117,7 @@ def _placed(words: Iterable[_Word]) -> tuple[Word, ...]:
                 end=word.end,
                 text=word.word or "",
                 confidence=word.confidence,
-                speaker=word.speaker_id or None,
+                speaker=identifier(word.speaker_id),
             )
             for word in words
         ]
@@ -160,12 +155,12 @@ def _hand_out(words: list[_Word], utterances: list[_Utterance], lacking: list[_U
 
 def _turns(words: list[_Word], transcript: str | None) -> list[Segment]:
     """Make a segment of each run of words by one speaker; without speakers that is one segment."""
-    runs = [list(run) for _, run in groupby(words, key=lambda word: word.speaker_id or None)]
+    runs = [list(run) for _, run in groupby(words, key=attrgetter("speaker_id"))]
     return [
         Segment(
             start=run[0].start,
             end=run[-1].end,
-            speaker=run[0].speaker_id or None,
+            speaker=identifier(run[0].speaker_id),
             text=text,
             words=_placed(run),
         )
@@ -179,15 +174,14 @@ def _texts(runs: Sequence[list[_Word]], transcript: str | None) -> list[str]:
         return [transcript]
     bare = [[word.word or "" for word in run] for run in runs]
     tokens = (transcript or "").split()
-    letters = _letters(transcript or "")
-    if letters != _letters(" ".join(chain.from_iterable(bare))) or not len(letters) == len(tokens) == sum(
-        map(len, bare)
-    ):
+    words = list(chain.from_iterable(bare))
+    same = len(tokens) == len(words) and _letters(tokens) == _letters(words)
+    if not same:
         return [" ".join(run) for run in bare]
     pieces = iter(tokens)
     return [" ".join(islice(pieces, len(run))) for run in bare]
 
 
-def _letters(text: str) -> list[str]:
-    """Return the words of a text, without punctuation and capitals."""
-    return re.sub(r"[^\w\s]+", "", text).casefold().split()
+def _letters(words: Iterable[str]) -> list[str]:
+    """Return words without punctuation and capitals."""
+    return re.sub(r"[^\w\n]+", "", "\n".join(words)).casefold().split("\n")

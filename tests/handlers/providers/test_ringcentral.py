@@ -240,6 +240,14 @@ def test_words_that_differ_from_the_timings_change_nothing() -> None:
     assert result.segments[0].words[0].confidence is None
 
 
+def test_speakers_may_be_numbers() -> None:
+    """Every sample has speaker ids as text; a number is the same voice."""
+    response = {"utterances": [{"speakerId": 0, "start": 0, "end": 1}, {"speakerId": "0", "start": 1, "end": 2.5}]}
+    result = normalized({"jobId": "j", "status": "Success", "response": response}, roles={"0": "agent"})
+
+    assert [(one.id, one.role, one.talk_time) for one in result.speakers] == [("0", "agent", 2.5)]
+
+
 def test_fresh_is_a_plausible_job() -> None:
     """The jobId is a version-1 UUID on the samples' kind of node, the same for the same serial."""
     body = load_case(FIXTURES / "stt-plain").body

@@ -13,15 +13,6 @@ Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 """Seconds or a score: an integer, a float, or one of these as text (SPEC and samples disagree); no NaN or infinity."""
 
 
-def decode(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body holds. Raises Unreadable."""
-    try:
-        value = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        raise Unreadable(f"the body is not JSON ({len(body)} bytes)") from None
-    return read(dict[str, Any], value, "the body")
-
-
 def read(kind: type[T], value: Any, path: str) -> T:
     """Return `value`, found at `path`, as a `kind`. Raises Unreadable."""
     try:
