@@ -97,7 +97,7 @@ class _Reader:
             attempt = Problems()
             read = _Reader(attempt, self.place).read(one, value)
             if not attempt.lines:
-                self.problems.secrets |= attempt.secrets
+                self.problems.hidden |= attempt.hidden
                 return read
         return self._bad(described(kind), value)
 
@@ -110,17 +110,17 @@ class _Reader:
             asked = f"is the variable {' or '.join(names)} set?" if names else "is the variable set?"
             self.problems.report(self.place, f"is empty: {asked}")
             return BAD
-        self.problems.secrets.add(str(value))
+        self.problems.hidden.add(str(value))
         return Secret(str(value))
 
     def _scalar(self, kind: inspect.Type, value: Any) -> Any:
+        if isinstance(value, FromEnvironment):
+            self.problems.hidden.add(str(value))
         reader: Callable[[Any, Any], Any] = _READERS.get(type(kind), _any)
         read = reader(kind, value)
         return self._bad(described(kind), value) if read is BAD else read
 
     def _bad(self, expected: str, value: Any) -> Any:
-        if isinstance(value, FromEnvironment):
-            self.problems.secrets.add(str(value))
         self.problems.report(self.place, f"expected {expected}, found {shown(value)}")
         return BAD
 

@@ -118,10 +118,10 @@ def address(text: str) -> tuple[str, int]:
     """Read `host:port` or `[v6]:port`. Raises ValueError for anything else."""
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError
+        raise ValueError("no port")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not bare or (":" in bare and bare == host) or re.search(r"[\s/@\[\]]", bare):
-        raise ValueError
+        raise ValueError("no host")
     return bare, int(port)
 
 

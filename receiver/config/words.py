@@ -17,25 +17,25 @@ class Problems:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.secrets: set[str] = set()
+        self.hidden: set[str] = set()
+        """Secrets, and whatever came from a variable."""
 
     def report(self, place: Place, message: str) -> None:
         """Add an error about the key at the end of `place`."""
         self.lines.append(f"{written(place)}: {message}")
 
     def report_check(self, table: Place, error: ConfigError) -> None:
-        """Add what a table's `check` said: one error a line, each beginning with a key."""
+        """Add what a table's `check` said: one error a line, each beginning with a key; values read are masked."""
         prefix = f"[{'.'.join(table)}] " if table else ""
-        self.lines += [f"{prefix}{line}" for line in str(error).splitlines()]
+        self.lines += [f"{prefix}{self._masked(line)}" for line in str(error).splitlines()]
 
     def raise_any(self, file: str) -> None:
         """Raise ConfigError with all errors, one a line, where there are any."""
         if self.lines:
-            raise ConfigError("\n".join(f"{file}: {self.masked(line)}" for line in dict.fromkeys(self.lines)))
+            raise ConfigError("\n".join(f"{file}: {line}" for line in dict.fromkeys(self.lines)))
 
-    def masked(self, line: str) -> str:
-        """Return a line without secrets: a message of somebody else's `check` may quote them."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
+    def _masked(self, line: str) -> str:
+        for secret in sorted(self.hidden, key=len, reverse=True):
             if len(secret) >= SHORTEST_MASKED:
                 line = line.replace(secret, "***")
         return line
