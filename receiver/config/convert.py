@@ -32,7 +32,7 @@ def read_table(cls: type[SettingsT], table: Any, place: Place, problems: Problem
     values = {}
     for key, field in fields.items():
         if key in table:
-            values[field.name] = _Reader(problems, (*place, key)).read(field.kind, table[key])
+            values[field.name] = _Reader(problems, (*place, key), is_secret(field.kind)).read(field.kind, table[key])
         elif field.required:
             problems.report((*place, key), f"is missing: {field.help}")
     if len(problems.lines) > before or any(value is BAD for value in values.values()):
@@ -53,9 +53,11 @@ def checked(settings: SettingsT, place: Place, problems: Problems) -> SettingsT 
 class _Reader:
     """Reads the value of one key."""
 
-    def __init__(self, problems: Problems, place: Place) -> None:
+    def __init__(self, problems: Problems, place: Place, secret: bool) -> None:
         self.problems = problems
         self.place = place
+        self.secret = secret
+        """What is found is not shown."""
 
     def read(self, kind: inspect.Type, value: Any) -> Any:
         if isinstance(value, Missing):
@@ -78,7 +80,9 @@ class _Reader:
         if any(one is BAD for one in items):
             return BAD
         if len(items) < (kind.min_length or 0) or len(items) > (kind.max_length or math.inf):
-            return self._bad(f"a list of {kind.min_length or 0} to {kind.max_length or 'any number'}", value)
+            bounds = f"{kind.min_length or 0} to {kind.max_length or 'any number of'}"
+            self.problems.report(self.place, f"expected {bounds} values, found {len(items)}")
+            return BAD
         seen: dict[Any, int] = {}
         for number, one in enumerate(items, 1):
             if isinstance(one, Secret) and seen.setdefault(one, number) != number:
@@ -89,13 +93,15 @@ class _Reader:
     def _table(self, item: inspect.Type, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return self._bad("a table", value)
-        read = {key: _Reader(self.problems, (*self.place, key)).read(item, one) for key, one in value.items()}
+        read = {
+            key: _Reader(self.problems, (*self.place, key), self.secret).read(item, one) for key, one in value.items()
+        }
         return BAD if any(one is BAD for one in read.values()) else read
 
     def _any_of(self, kind: inspect.Type, types: Iterable[inspect.Type], value: Any) -> Any:
         for one in types:
             attempt = Problems()
-            read = _Reader(attempt, self.place).read(one, value)
+            read = _Reader(attempt, self.place, self.secret).read(one, value)
             if not attempt.lines:
                 self.problems.hidden |= attempt.hidden
                 return read
@@ -103,8 +109,7 @@ class _Reader:
 
     def _secret(self, value: Any) -> Any:
         if not isinstance(value, str):
-            self.problems.report(self.place, "expected text; what was found is not shown, it may be secret")
-            return BAD
+            return self._bad("text", value)
         if not value:
             names = getattr(value, "variables", ())
             asked = f"is the variable {' or '.join(names)} set?" if names else "is the variable set?"
@@ -121,7 +126,8 @@ class _Reader:
         return self._bad(described(kind), value) if read is BAD else read
 
     def _bad(self, expected: str, value: Any) -> Any:
-        self.problems.report(self.place, f"expected {expected}, found {shown(value)}")
+        found = "something else" if self.secret else shown(value)
+        self.problems.report(self.place, f"expected {expected}, found {found}")
         return BAD
 
 
