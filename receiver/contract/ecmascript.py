@@ -143,7 +143,7 @@ def _no_constant(name: str) -> NoReturn:
 
 def _bound_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [item for outer in level for item in _inner(outer)]
         if not level:
             return
