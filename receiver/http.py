@@ -5,6 +5,7 @@ something else the second time, literal addresses and odd spellings of them (`12
 """
 
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -195,7 +196,9 @@ def _connection(error: Any) -> str:
     inner = getattr(error, "os_error", error)
     if isinstance(inner, AddressRefused):
         return str(inner)
-    return f"the connection failed: {inner.strerror or inner}"
+    if not inner.errno:
+        return "the connection failed"
+    return f"the connection failed: {os.strerror(inner.errno)}"  # not its own words: aiohttp puts the URL into some
 
 
 _REASONS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (

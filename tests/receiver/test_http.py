@@ -1,6 +1,7 @@
 """The guarded client against real servers on this machine: what it reaches, what it refuses, what it says."""
 
 import asyncio
+import contextlib
 import gzip
 import ssl
 import time
@@ -191,6 +192,44 @@ async def test_failures_name_the_host_and_no_secret(server: RawServer, client: G
     assert str(caught.value).startswith(f"{host}: ")
     assert "s3cret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 5_000_000])
+async def test_a_reset_names_no_secret(client: GuardedClient, size: int) -> None:
+    """A connection that is reset before or while the body is written is a failure without the URL in it."""
+
+    def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/s3cret?token=s3cret"
+        for _ in range(20):
+            with pytest.raises(HttpFailed, match=r"^127\.0\.0\.1: the connection ") as caught:
+                await post(client, url, body=b"x" * size)
+            assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1_000, 5_000_000])
+async def test_an_answer_before_the_body_is_read_counts(client: GuardedClient, size: int) -> None:
+    """A server that says 413 after the head, without reading on, is understood."""
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        await over.wait()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        gone.set()
+
+    over, gone = asyncio.Event(), asyncio.Event()
+    async with await asyncio.start_server(early, "127.0.0.1", 0) as listener:
+        answer = await post(client, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/", body=b"x" * size)
+        over.set()
+        await client.close()
+        await gone.wait()
+    assert answer.status == 413
 
 
 async def test_hanging_peers_leave_room_for_others(server: RawServer, client: GuardedClient) -> None:
