@@ -262,11 +262,16 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
-async def test_plain_http_where_tls_was_asked_for(server: RawServer, client: GuardedClient) -> None:
+async def test_plain_http_where_tls_was_asked_for(client: GuardedClient) -> None:
     """An https URL at a port that speaks http fails with a TLS reason."""
-    server.answer = closes
-    with pytest.raises(HttpFailed, match=r"^127\.0\.0\.1: "):
-        await post(client, server.url().replace("http:", "https:"), timeout=0.3)
+
+    def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as listener:
+        with pytest.raises(HttpFailed, match=r"^127\.0\.0\.1: TLS: \w+"):
+            await post(client, f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
 
 
 async def test_closing_twice_is_safe(server: RawServer) -> None:

@@ -91,6 +91,18 @@ async def test_a_failed_sync_takes_the_batch_back(tmp_path: Path, monkeypatch: p
     assert serials(path) == [1, 2]
 
 
+async def test_a_file_deleted_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went into a file without a name did not arrive."""
+    path = tmp_path / "events.jsonl"
+    async with opened(path) as sink:
+        monkeypatch.setattr(os, "fdatasync", lambda _: path.unlink())
+        (outcome,) = await sink.send([sample_delivery()])
+        assert outcome == TryLater(reason=f"{path}: the file was deleted while it was written")
+        monkeypatch.undo()
+        assert delivered(await sink.send([sample_delivery()]))
+    assert serials(path) == [1]
+
+
 async def test_a_cancelled_send_does_not_mix_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its write ends first; the same event may then stand twice, each time whole."""
     write = os.write
