@@ -88,8 +88,12 @@ class SinkSettings(Settings, frozen=True, kw_only=True):
             '"call": a call\'s events arrive in order; default: call for files and queues, none for chat and webhooks'
         ),
     ] = None
-    concurrency: Annotated[int | None, about("sends under way at once; default: the kind's own", ge=1, le=1024)] = None
-    rate: Annotated[float | None, about("sends a second at most; default: the kind's own", gt=0)] = None
+    concurrency: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1024)] | None, about("sends under way at once; default: the kind's own")
+    ] = None
+    rate: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None, about("sends a second at most; default: the kind's own")
+    ] = None
     timeout: Annotated[float, about("seconds that one send may take", gt=0, le=600)] = 30.0
     retry: Annotated[
         tuple[float, ...],

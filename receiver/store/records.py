@@ -1,0 +1,154 @@
+"""Rows as the steps hand them to the store and get them back; ids are integers here, text outside."""
+
+import hashlib
+import struct
+from typing import Any
+
+import msgspec
+
+from receiver.contract.model import Headers, ReceiptState, Verdict
+
+_HALVES = struct.Struct(">qq")
+
+
+class NewReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A proven request about to be kept."""
+
+    id: int
+    source: str
+    provider: str
+    day: int
+    key: int
+    key_rest: int
+    verdict: Verdict
+    state: ReceiptState
+    received_at: int
+    size: int
+    checks: str | None
+    headers: bytes
+    body: bytes
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """The answer to keeping: the receipt's id, or that of the first copy."""
+
+    id: int
+    duplicate: bool
+
+
+class StoredReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A receipt on its way to be normalized."""
+
+    id: int
+    source: str
+    provider: str
+    verdict: str
+    received_at: int
+    tries: int
+    headers: bytes
+    body: bytes
+
+
+class KnownTranscript(msgspec.Struct, frozen=True, kw_only=True):
+    """A transcript as it stands, before another receipt changes it."""
+
+    source: str
+    operation: str
+    job_id: str
+    id: int
+    kind: str
+    call_id: int
+    status: str
+    version: int
+    digest: bytes
+    dated: str | None
+    doc: bytes
+
+
+class KnownCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call as it stands."""
+
+    key: str
+    id: int
+    doc: bytes
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """How a receipt ended: its state, what it became (JSON), and why it is unreadable."""
+
+    id: int
+    state: ReceiptState
+    outcome: str | None
+    reason: str | None
+
+
+class Writes(msgspec.Struct, kw_only=True):
+    """Everything that a batch of receipts leads to, written in one transaction."""
+
+    calls: list[tuple[Any, ...]] = []
+    changed_calls: list[dict[str, Any]] = []
+    transcripts: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    versions: list[tuple[Any, ...]] = []
+    events: list[tuple[Any, ...]] = []
+    deliveries: list[tuple[Any, ...]] = []
+    done: list[Done] = []
+
+
+class DueDelivery(msgspec.Struct, frozen=True, gc=False):
+    """A delivery whose time has come, with its event."""
+
+    id: int
+    attempts: int
+    event_id: int
+    source: str
+    type: str
+    time: str
+    subject: str
+    call_id: int | None
+    data: bytes
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """How one attempt ended. `next_at` None with `state` pending never occurs; `give_back` 1 returns the attempt."""
+
+    delivery_id: int
+    number: int
+    started_at: int
+    duration: int
+    outcome: str
+    detail: str | None
+    state: str
+    next_at: int = 0
+    give_back: int = 0
+
+
+class SinkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a sink."""
+
+    name: str
+    state: str
+    failures: int = 0
+    reason: str | None = None
+    probe_at: int = 0
+    updated_at: int = 0
+
+
+def redelivery_key(source: str, message_key: bytes, salt: int = 0) -> tuple[int, int]:
+    """Return the two 64-bit halves of a message key's digest: the indexed one, and the one compared on a hit.
+
+    `salt` is raised where the first halves of two different keys meet, so that neither callback is lost.
+    """
+    digest = hashlib.blake2b(b"%s\0%d\0%s" % (source.encode(), salt, message_key), digest_size=16).digest()
+    high, low = _HALVES.unpack(digest)
+    return high, low
+
+
+def pack_headers(headers: Headers) -> bytes:
+    """Write headers as they are kept: `name:value`, a line each; neither can hold a line end."""
+    return b"\n".join([name + b":" + value for name, value in headers])
+
+
+def unpack_headers(stored: bytes) -> Headers:
+    """Read headers as they are kept."""
+    pairs = (line.partition(b":") for line in stored.split(b"\n") if line)
+    return tuple((name, value) for name, _, value in pairs)

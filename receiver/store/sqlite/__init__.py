@@ -1,0 +1,1 @@
+"""SQLite: one file beside the process, for one machine."""

@@ -1,0 +1,245 @@
+"""SQLite through aiosqlite: one connection that writes, a few that read, every statement by its name."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from receiver.contract.errors import SchemaError, StoreError, StoreUnavailable
+from receiver.store import sql
+
+PRAGMAS = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": "OFF",
+    "temp_store": "MEMORY",
+    "cache_size": "-16384",
+    "mmap_size": "0",
+    "busy_timeout": "10000",
+}
+"""`synchronous=FULL` makes every commit wait for the disk: it is what a 200 promises."""
+
+_MAX_PARAMETERS = 32_000
+_READERS = 3
+
+Row = tuple[Any, ...]
+Params = Mapping[str, Any]
+
+
+class SqliteEngine:
+    """Runs named queries; writes are serialised in the process, and across processes by SQLite."""
+
+    def __init__(self, path: Path, package: str) -> None:
+        """`package` holds queries.sql and the folder migrations."""
+        self.path = path
+        self._package = package
+        self._sql = sql.load(package, "queries.sql")
+        self._wide: dict[tuple[str, int, int], str] = {}
+        self._lock = asyncio.Lock()
+        self._readers: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._all: list[aiosqlite.Connection] = []
+        self._writer: aiosqlite.Connection | None = None
+
+    async def open(self, *, checkpoint: bool = False, pragmas: Mapping[str, str] | None = None) -> None:
+        """Open the file, made if it is not there. `checkpoint`: this process moves the log into the file.
+
+        Only one connection of all processes may, so that no two do it at once (SQLite's WAL-reset fault, 3.7.0 to
+        3.51.2). Raises StoreUnavailable.
+        """
+        chosen = {**PRAGMAS, **(pragmas or {}), "wal_autocheckpoint": "1000" if checkpoint else "0"}
+        with _translated(self.path):
+            self._writer = await self._connect(chosen)
+            for _ in range(_READERS):
+                self._readers.put_nowait(await self._connect({**chosen, "wal_autocheckpoint": "0", "query_only": "ON"}))
+
+    async def _connect(self, pragmas: Mapping[str, str]) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(self.path, isolation_level=None, cached_statements=256)
+        await connection
+        self._all.append(connection)
+        for name, value in pragmas.items():
+            await connection.execute_fetchall(f"PRAGMA {name}={value}")
+        return connection
+
+    async def close(self) -> None:
+        """Close every connection; the last one of all processes leaves a file without a log."""
+        for connection in reversed(self._all):
+            await connection.close()
+        self._all.clear()
+        self._writer = None
+
+    async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]:
+        """Run a named query that reads, and return its rows; `where` holds the conditions for its `{where}`."""
+        text = self._sql[name].replace("{where}", " AND ".join(where) or "1")
+        connection = await self._readers.get()
+        try:
+            with _translated(self.path):
+                return list(await connection.execute_fetchall(text, _plain(params)))  # type: ignore[arg-type]
+        finally:
+            self._readers.put_nowait(connection)
+
+    async def write(self, name: str, params: Params | None = None) -> int:
+        """Run one named statement and commit it; return how many rows it changed."""
+        async with self._lock:
+            with _translated(self.path):
+                cursor = await self._connection.execute(self._sql[name], _plain(params))
+                return cursor.rowcount
+
+    async def insert(self, name: str, rows: Sequence[Row]) -> int:
+        """Run one named insert of many rows as one statement and commit it; return how many it made."""
+        async with self._lock:
+            with _translated(self.path):
+                cursor = await self._connection.execute(self._many(name, rows), _flat(rows))
+                return cursor.rowcount
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Several statements as one: all of them are kept, or none."""
+        async with self._lock:
+            with _translated(self.path):
+                await self._connection.execute_fetchall("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(self, self._connection)
+                    await self._connection.execute_fetchall("COMMIT")
+                except BaseException:
+                    await asyncio.shield(self._rollback())
+                    raise
+
+    async def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            await self._connection.execute_fetchall("ROLLBACK")
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema to this release's; return the names of what was applied. Raises SchemaError if it is newer."""
+        steps = _migrations(self._package)
+        applied = []
+        async with self._lock:
+            with _translated(self.path):
+                for number, (name, text) in enumerate(steps, 1):
+                    if await self._apply(number, text):
+                        applied.append(name)
+        version = await self.version()
+        if version > len(steps):
+            raise SchemaError(
+                f"{self.path} has schema {version}, and this release knows {len(steps)}: "
+                "install the release that wrote it, or restore a backup made before"
+            )
+        return applied
+
+    async def _apply(self, number: int, text: str) -> bool:
+        await self._connection.execute_fetchall("BEGIN IMMEDIATE")
+        try:
+            found = await self._pragma("user_version")
+            if found < number:
+                for statement in _statements(text):
+                    await self._connection.execute_fetchall(statement)
+                await self._connection.execute_fetchall(f"PRAGMA user_version={number}")
+            await self._connection.execute_fetchall("COMMIT")
+        except BaseException:
+            await asyncio.shield(self._rollback())
+            raise
+        return found < number
+
+    async def version(self) -> int:
+        """Return the number of the file's schema; 0 for an empty file."""
+        with _translated(self.path):
+            return await self._pragma("user_version")
+
+    async def current(self) -> bool:
+        """Say whether the file has exactly this release's schema."""
+        return await self.version() == len(_migrations(self._package))
+
+    async def data_version(self) -> int:
+        """Return a number that changes whenever another connection has committed."""
+        with _translated(self.path):
+            return await self._pragma("data_version")
+
+    async def _pragma(self, name: str) -> int:
+        ((value,),) = await self._connection.execute_fetchall(f"PRAGMA {name}")
+        return int(value)
+
+    @property
+    def _connection(self) -> aiosqlite.Connection:
+        if self._writer is None:
+            raise StoreUnavailable(f"{self.path} is not open")
+        return self._writer
+
+    def _many(self, name: str, rows: Sequence[Row]) -> str:
+        key = (name, len(rows), len(rows[0]))
+        if key not in self._wide:
+            self._wide[key] = self._sql[name].replace("{rows}", sql.rows(len(rows), len(rows[0])))
+        return self._wide[key]
+
+
+class Transaction:
+    """Runs named statements inside one transaction."""
+
+    def __init__(self, engine: SqliteEngine, connection: aiosqlite.Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+
+    async def rows(self, name: str, params: Params | None = None) -> list[Row]:
+        """Run a named query and return its rows."""
+        return list(await self._connection.execute_fetchall(self._engine._sql[name], _plain(params)))  # type: ignore[arg-type]  # noqa: SLF001
+
+    async def run(self, name: str, params: Params | None = None) -> int:
+        """Run a named statement; return how many rows it changed."""
+        cursor = await self._connection.execute(self._engine._sql[name], _plain(params))  # noqa: SLF001
+        return cursor.rowcount
+
+    async def insert(self, name: str, rows: Sequence[Row]) -> int:
+        """Insert many rows, in as few statements as parameters allow; return how many were made."""
+        made = 0
+        step = max(1, _MAX_PARAMETERS // len(rows[0])) if rows else 1
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            cursor = await self._connection.execute(self._engine._many(name, part), _flat(part))  # noqa: SLF001
+            made += cursor.rowcount
+        return made
+
+    async def run_many(self, name: str, rows: Sequence[Params]) -> None:
+        """Run a named statement once for each set of parameters."""
+        if rows:
+            await self._connection.executemany(self._engine._sql[name], [_plain(row) for row in rows])  # noqa: SLF001
+
+
+def _plain(params: Params | None) -> Params:
+    """Lists travel as JSON, which queries open with json_each."""
+    if params is None:
+        return {}
+    return {key: json.dumps(value) if isinstance(value, list) else value for key, value in params.items()}
+
+
+def _flat(rows: Sequence[Row]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Any:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _migrations(package: str) -> list[tuple[str, str]]:
+    folder = resources.files(package).joinpath("migrations")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(name, folder.joinpath(name).read_text("utf-8")) for name in names]
+
+
+def _statements(text: str) -> list[str]:
+    found, current = [], ""
+    for line in text.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

@@ -1,0 +1,207 @@
+-- Every statement of the embedded store, by name. Lists of ids come as JSON and are opened with json_each.
+
+-- keep_receipts: Keep proven requests; one whose key came within the last eight days is a redelivery and left out.
+INSERT INTO receipts
+    (id, source, provider, day, key, key_rest, verdict, state, received_at, size, checks, headers, body)
+WITH new (id, source, provider, day, key, key_rest, verdict, state, received_at, size, checks, headers, body) AS
+    (VALUES {rows})
+SELECT * FROM new
+WHERE NOT EXISTS (
+    SELECT 1 FROM receipts AS old
+    WHERE old.day IN (new.day - 1, new.day - 2, new.day - 3, new.day - 4, new.day - 5, new.day - 6, new.day - 7)
+      AND old.key = new.key)
+ON CONFLICT (day, key) DO NOTHING;
+
+-- which_kept: Of these ids, those that were kept.
+SELECT id FROM receipts WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- first_with_key: The receipt that has a redelivery key within the window, and the rest of its key.
+SELECT id, key_rest FROM receipts
+WHERE day IN (:day, :day - 1, :day - 2, :day - 3, :day - 4, :day - 5, :day - 6, :day - 7) AND key = :key
+ORDER BY id LIMIT 1;
+
+-- claim_receipts: Write down which receipts are about to be normalized, so that a crash is counted.
+INSERT INTO claims (id, receipts) VALUES (:id, :ids);
+
+-- waiting_receipts: Receipts in a state, oldest first, those tried fewest times before others.
+SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts
+WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+
+-- release_claim: The claimed receipts are done, or go back untouched.
+DELETE FROM claims WHERE id = :id;
+
+-- crashed_claims: What was being normalized when a worker died.
+SELECT id, receipts FROM claims;
+
+-- count_tries: A worker died over these receipts.
+UPDATE receipts SET tries = tries + 1 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'received';
+
+-- receipt_done: What a receipt became.
+UPDATE receipts SET state = :state, outcome = :outcome, reason = :reason WHERE id = :id;
+
+-- receipt_confirmed: The provider's own answer, which counts instead of the body that came.
+UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread WHERE id = :id AND state = 'confirming';
+
+-- receipt_unconfirmed: No confirmation is to be had; the token alone must do.
+UPDATE receipts SET state = 'received' WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'confirming';
+
+-- known_transcripts: Transcripts by result key, with their newest version.
+SELECT t.source, t.operation, t.job_id, t.id, t.kind, t.call_id, t.status, t.version, t.digest, t.dated, v.doc
+FROM json_each(:keys) AS k
+JOIN transcripts AS t ON t.source = k.value ->> 0 AND t.operation = k.value ->> 1 AND t.job_id = k.value ->> 2
+JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version;
+
+-- known_calls: Calls by key.
+SELECT key, id, doc FROM calls WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- add_calls: New calls.
+INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES {rows};
+
+-- change_call: A call about which more is known now.
+UPDATE calls SET updated_at = :now, doc = :doc WHERE id = :id;
+
+-- add_transcripts: Transcripts, new or with a new version.
+INSERT INTO transcripts
+    (id, source, provider, operation, job_id, kind, call_id, status, version, digest, dated, received_at)
+VALUES {rows}
+ON CONFLICT (source, operation, job_id) DO UPDATE SET
+    status = excluded.status, version = excluded.version, digest = excluded.digest, dated = excluded.dated,
+    received_at = excluded.received_at;
+
+-- add_versions: What transcripts say, version by version.
+INSERT INTO versions (transcript_id, version, receipt_id, created_at, normalizer, doc) VALUES {rows};
+
+-- add_events: What happened.
+INSERT INTO events (id, source, type, time, subject, call_id, transcript_id, version, data) VALUES {rows};
+
+-- add_deliveries: The outbox: one row for each event and sink.
+INSERT INTO deliveries (id, sink, event_id, call_id, state, next_at, updated_at) VALUES {rows};
+
+-- due_deliveries: The next deliveries of a sink whose time has come.
+SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+FROM deliveries AS d
+JOIN events AS e ON e.id = d.event_id
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
+ORDER BY d.next_at, d.id LIMIT :limit;
+
+-- due_deliveries_in_order: The same, where an earlier delivery of the same call holds back the later ones.
+SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+FROM deliveries AS d
+JOIN events AS e ON e.id = d.event_id
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
+  AND (d.call_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM deliveries AS earlier
+    WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
+      AND earlier.state IN ('pending', 'in_flight')))
+ORDER BY d.next_at, d.id LIMIT :limit;
+
+-- next_due: When the next pending delivery of a sink is due.
+SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending';
+
+-- start_deliveries: These are being sent from now on; the attempt is counted before it starts.
+UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending';
+
+-- deliveries_arrived: These were taken for good.
+UPDATE deliveries SET state = 'delivered', worker = NULL, detail = NULL, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'in_flight';
+
+-- delivery_waits: This one is tried again later; a probe or a stop gives its attempt back.
+UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :next_at, detail = :detail,
+    attempts = attempts - :give_back, updated_at = :now
+WHERE id = :id AND state = 'in_flight';
+
+-- delivery_ended: This one is given up, or was discarded while it waited.
+UPDATE deliveries SET state = :state, worker = NULL, detail = :detail, updated_at = :now
+WHERE id = :id AND state IN ('in_flight', 'pending');
+
+-- reclaim_deliveries: A worker died; what it was sending goes out again.
+UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, updated_at = :now WHERE state = 'in_flight';
+
+-- add_attempts: Tries, with how they ended.
+INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail) VALUES {rows};
+
+-- sink_states: What is known of each sink.
+SELECT name, state, failures, reason, probe_at, updated_at FROM sinks;
+
+-- put_sink_state: What is known of a sink.
+INSERT INTO sinks (name, state, failures, reason, probe_at, updated_at)
+VALUES (:name, :state, :failures, :reason, :probe_at, :now)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.failures, reason = excluded.reason,
+    probe_at = excluded.probe_at, updated_at = excluded.updated_at;
+
+-- sink_backlogs: How much waits for each sink, by state, and since when.
+SELECT sink, state, count(*), min(id) FROM deliveries WHERE state <> 'delivered' GROUP BY sink, state;
+
+-- sink_backlog: How much waits for one sink.
+SELECT count(*) FROM deliveries WHERE sink = :sink AND state = 'pending';
+
+-- register_start: Number this start of a process.
+INSERT INTO workers (name, started_at) VALUES (:name, :now) RETURNING start;
+
+-- last_start: The number of the newest start.
+SELECT coalesce(max(start), 0) FROM workers;
+
+-- list_receipts: Receipts, newest first.
+SELECT id, source, provider, verdict, state, tries, received_at, size, reason, outcome, checks, headers FROM receipts
+WHERE {where} ORDER BY id DESC LIMIT :limit;
+
+-- receipt_body: The exact bytes of a receipt.
+SELECT body, headers FROM receipts WHERE id = :id;
+
+-- whole_receipt: A receipt as the normalizer sees it.
+SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts WHERE id = :id;
+
+-- list_transcripts: Transcripts with their newest version, newest first.
+SELECT t.received_at, t.id, v.doc FROM transcripts AS t
+JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE {where} ORDER BY t.received_at DESC, t.id DESC LIMIT :limit;
+
+-- one_transcript: One version of a transcript, the newest where none is named.
+SELECT v.doc FROM transcripts AS t
+JOIN versions AS v ON v.transcript_id = t.id AND v.version = coalesce(:version, t.version) WHERE t.id = :id;
+
+-- transcript_versions: The versions of a transcript.
+SELECT version, receipt_id, created_at, normalizer FROM versions WHERE transcript_id = :id ORDER BY version;
+
+-- list_calls: Calls, newest first.
+SELECT id, created_at, updated_at, doc FROM calls WHERE {where} ORDER BY id DESC LIMIT :limit;
+
+-- call_transcripts: Everything said about a call, oldest first.
+SELECT t.id, v.doc FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE t.call_id = :id ORDER BY t.id;
+
+-- list_events: Events, newest first.
+SELECT e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc) FROM events AS e
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE {where} ORDER BY e.id DESC LIMIT :limit;
+
+-- list_deliveries: Deliveries, newest first.
+SELECT d.id, d.sink, d.event_id, e.type, e.source, d.state, d.attempts, d.next_at, d.detail, d.updated_at
+FROM deliveries AS d JOIN events AS e ON e.id = d.event_id
+WHERE {where} ORDER BY d.id DESC LIMIT :limit;
+
+-- delivery_attempts: The tries of a delivery, oldest first.
+SELECT id, number, started_at, duration, outcome, detail FROM attempts WHERE delivery_id = :id ORDER BY id;
+
+-- replayable: Deliveries to send again, by a filter.
+SELECT d.id, d.sink, d.event_id, d.call_id FROM deliveries AS d JOIN events AS e ON e.id = d.event_id
+WHERE {where} ORDER BY d.id LIMIT :limit;
+
+-- events_for_replay: Events to deliver to a sink, by a filter, oldest first.
+SELECT e.id, e.source, e.type, e.call_id FROM events AS e WHERE {where} ORDER BY e.id LIMIT :limit;
+
+-- discard_deliveries: Give up these, on an operator's word.
+UPDATE deliveries SET state = 'discarded', worker = NULL, detail = :detail, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('pending', 'dead');
+
+-- delivered_count: How many deliveries each sink has taken.
+SELECT sink, count(*) FROM deliveries WHERE state = 'delivered' GROUP BY sink;
+
+-- receipt_counts: How many receipts each source has, by state, for those not yet normalized.
+SELECT source, state, count(*), min(received_at) FROM receipts WHERE state <> 'normalized' GROUP BY source, state;
+
+-- last_receipts: When each source was last heard.
+SELECT source, max(id) FROM receipts GROUP BY source;

@@ -1,0 +1,244 @@
+"""The domain verbs: what the steps of the path ask of the store, written once over an engine."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from receiver.contract.model import DeliveryState, ReceiptState
+from receiver.store.ids import Ids
+from receiver.store.records import (
+    Done,
+    DueDelivery,
+    Kept,
+    KnownCall,
+    KnownTranscript,
+    NewReceipt,
+    SinkRow,
+    StoredReceipt,
+    Tried,
+    Writes,
+    redelivery_key,
+)
+
+Row = tuple[Any, ...]
+Params = Mapping[str, Any]
+
+
+class Tx(Protocol):
+    """Statements inside one transaction."""
+
+    async def rows(self, name: str, params: Params | None = None) -> list[Row]: ...
+    async def run(self, name: str, params: Params | None = None) -> int: ...
+    async def insert(self, name: str, rows: Sequence[Row]) -> int: ...
+    async def run_many(self, name: str, rows: Sequence[Params]) -> None: ...
+
+
+class Engine(Protocol):
+    """A database that knows the named statements."""
+
+    async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]: ...
+    async def write(self, name: str, params: Params | None = None) -> int: ...
+    async def insert(self, name: str, rows: Sequence[Row]) -> int: ...
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[Tx]: ...
+    async def migrate(self) -> list[str]: ...
+    async def current(self) -> bool: ...
+    async def data_version(self) -> int: ...
+    async def close(self) -> None: ...
+
+
+class Store:
+    """Everything that is kept, and every change to it."""
+
+    def __init__(self, engine: Engine, now: Callable[[], float]) -> None:
+        """`now` is Unix time in seconds."""
+        self.engine = engine
+        self._now = now
+        self.start = 0
+        self.ids = Ids(now, 0)
+
+    def now_ms(self) -> int:
+        """Return Unix milliseconds."""
+        return int(self._now() * 1000)
+
+    async def register(self, name: str) -> None:
+        """Number this start of a process: its ids and leases carry the number. Needed before anything is written."""
+        async with self.engine.transaction() as tx:
+            found = await tx.rows("register_start", {"name": name, "now": self.now_ms()})
+        self.start = found[0][0]
+        self.ids = Ids(self._now, self.start)
+
+    # Receiving
+
+    async def keep(self, batch: Sequence[NewReceipt]) -> list[Kept]:
+        """Keep proven requests as one commit; say of each whether it was a redelivery, and of which receipt.
+
+        When this returns, the bytes are on disk. Raises StoreUnavailable with nothing kept.
+        """
+        made = await self.engine.insert("keep_receipts", [msgspec.structs.astuple(receipt) for receipt in batch])
+        if made == len(batch):
+            return [Kept(receipt.id, False) for receipt in batch]
+        present = await self.engine.rows("which_kept", {"ids": [receipt.id for receipt in batch]})
+        kept = {row[0] for row in present}
+        return [Kept(receipt.id, False) if receipt.id in kept else await self._meet(receipt) for receipt in batch]
+
+    async def _meet(self, receipt: NewReceipt) -> Kept:
+        """Tell a redelivery from another message whose digest begins alike; keep the latter under a salted key."""
+        key, key_rest = receipt.key, receipt.key_rest
+        for salt in range(1, 100):
+            found = await self.engine.rows("first_with_key", {"day": receipt.day, "key": key})
+            if found and found[0][1] == key_rest:
+                return Kept(found[0][0], True)
+            if not found:
+                salted = msgspec.structs.replace(receipt, key=key, key_rest=key_rest)
+                if await self.engine.insert("keep_receipts", [msgspec.structs.astuple(salted)]):
+                    return Kept(receipt.id, False)
+                continue
+            rest = receipt.key_rest.to_bytes(8, "big", signed=True)
+            key, key_rest = redelivery_key(receipt.source, receipt.key.to_bytes(8, "big", signed=True) + rest, salt)
+        raise AssertionError("a hundred digests met")  # pragma: no cover -- 2**-6400
+
+    # Normalizing
+
+    async def claim(self, limit: int, *, max_bytes: int) -> tuple[int, list[StoredReceipt]]:
+        """Take receipts to normalize, oldest first, and write down that they are about to be tried.
+
+        A receipt over which a worker died before comes alone, so that it cannot take others with it.
+        Returns the claim's id, 0 when nothing waits.
+        """
+        waiting = await self.waiting(ReceiptState.RECEIVED, limit)
+        batch: list[StoredReceipt] = []
+        size = 0
+        for receipt in waiting:
+            size += len(receipt.body)
+            if batch and (size > max_bytes or receipt.tries or batch[0].tries):
+                break
+            batch.append(receipt)
+        if not batch:
+            return 0, []
+        claim = self.ids.next()
+        await self.engine.write("claim_receipts", {"id": claim, "ids": [receipt.id for receipt in batch]})
+        return claim, batch
+
+    async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[StoredReceipt]:
+        """Return receipts in a state, oldest first."""
+        rows = await self.engine.rows("waiting_receipts", {"state": state, "limit": limit, "after": after})
+        return [StoredReceipt(*row) for row in rows]
+
+    async def release(self, claim: int) -> None:
+        """Give a claim back without having done anything."""
+        await self.engine.write("release_claim", {"id": claim})
+
+    async def reclaim(self) -> int:
+        """Count the tries of receipts and take back the deliveries that a dead worker held; return how many.
+
+        Only the one worker of this store calls this, at its start.
+        """
+        count = 0
+        async with self.engine.transaction() as tx:
+            for claim, receipts in await tx.rows("crashed_claims"):
+                count += await tx.run("count_tries", {"ids": msgspec.json.decode(receipts)})
+                await tx.run("release_claim", {"id": claim})
+            count += await tx.run("reclaim_deliveries", {"now": self.now_ms()})
+        return count
+
+    async def known_transcripts(self, keys: Sequence[tuple[str, str, str]]) -> list[KnownTranscript]:
+        """Return what is there of transcripts by (source, operation, job_id)."""
+        rows = await self.engine.rows("known_transcripts", {"keys": [list(key) for key in keys]})
+        return [KnownTranscript(**dict(zip(KnownTranscript.__struct_fields__, row, strict=True))) for row in rows]
+
+    async def known_calls(self, keys: Sequence[str]) -> list[KnownCall]:
+        """Return what is there of calls by key."""
+        rows = await self.engine.rows("known_calls", {"keys": list(keys)})
+        return [KnownCall(key=key, id=number, doc=doc) for key, number, doc in rows]
+
+    async def write(self, writes: Writes, *, claim: int = 0) -> None:
+        """Write what receipts became: transcripts, events, the outbox and the receipts' states, all or nothing."""
+        async with self.engine.transaction() as tx:
+            await _insert(tx, "add_calls", writes.calls)
+            await tx.run_many("change_call", writes.changed_calls)
+            await _insert(tx, "add_transcripts", list(writes.transcripts.values()))
+            await _insert(tx, "add_versions", writes.versions)
+            await _insert(tx, "add_events", writes.events)
+            await _insert(tx, "add_deliveries", writes.deliveries)
+            await tx.run_many("receipt_done", [msgspec.structs.asdict(done) for done in writes.done])
+            if claim:
+                await tx.run("release_claim", {"id": claim})
+
+    async def confirmed(self, receipt_id: int, reread: bytes) -> None:
+        """The provider answered for itself: its bytes count from now on."""
+        await self.engine.write("receipt_confirmed", {"id": receipt_id, "reread": reread})
+
+    async def unconfirmed(self, receipt_ids: Sequence[int]) -> None:
+        """No confirmation is to be had; go on with what came."""
+        await self.engine.write("receipt_unconfirmed", {"ids": list(receipt_ids)})
+
+    async def end_receipt(self, done: Done) -> None:
+        """Write how one receipt ended."""
+        await self.engine.write("receipt_done", msgspec.structs.asdict(done))
+
+    # Delivering
+
+    async def due(self, sink: str, limit: int, *, in_order: bool) -> list[DueDelivery]:
+        """Take deliveries of a sink whose time has come; their attempts count from now on."""
+        query = "due_deliveries_in_order" if in_order else "due_deliveries"
+        rows = await self.engine.rows(query, {"sink": sink, "now": self.now_ms(), "limit": limit})
+        if not rows:
+            return []
+        found = [DueDelivery(*row) for row in rows]
+        ids = [delivery.id for delivery in found]
+        await self.engine.write("start_deliveries", {"ids": ids, "worker": self.start, "now": self.now_ms()})
+        return found
+
+    async def next_due(self, sink: str) -> int | None:
+        """Return when the next delivery of a sink is due, Unix milliseconds, or None."""
+        rows = await self.engine.rows("next_due", {"sink": sink})
+        found: int | None = rows[0][0]
+        return found
+
+    async def tried(self, results: Sequence[Tried]) -> None:
+        """Write how attempts ended, and what becomes of their deliveries."""
+        now = self.now_ms()
+        arrived = [one.delivery_id for one in results if one.state == DeliveryState.DELIVERED]
+        waits, ended = [], []
+        for one in results:
+            if one.state == DeliveryState.PENDING:
+                row = {"id": one.delivery_id, "next_at": one.next_at, "detail": one.detail, "now": now}
+                waits.append({**row, "give_back": one.give_back})
+            elif one.state != DeliveryState.DELIVERED:
+                ended.append({"id": one.delivery_id, "state": one.state, "detail": one.detail, "now": now})
+        attempts = [
+            (self.ids.next(), one.delivery_id, one.number, one.started_at, one.duration, one.outcome, one.detail)
+            for one in results
+            if one.outcome
+        ]
+        async with self.engine.transaction() as tx:
+            if arrived:
+                await tx.run("deliveries_arrived", {"ids": arrived, "now": now})
+            await tx.run_many("delivery_waits", waits)
+            await tx.run_many("delivery_ended", ended)
+            await _insert(tx, "add_attempts", attempts)
+
+    async def sinks(self) -> dict[str, SinkRow]:
+        """Return what is known of each sink that was ever sent to."""
+        rows = await self.engine.rows("sink_states")
+        return {row[0]: SinkRow(**dict(zip(SinkRow.__struct_fields__, row, strict=True))) for row in rows}
+
+    async def put_sink(self, sink: SinkRow) -> None:
+        """Write down what is known of a sink."""
+        await self.engine.write("put_sink_state", {**msgspec.structs.asdict(sink), "now": self.now_ms()})
+
+
+async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> None:
+    if rows:
+        await tx.insert(name, rows)
+
+
+@contextlib.asynccontextmanager
+async def closing(store: Store) -> AsyncIterator[Store]:
+    """Close a store's engine at the end."""
+    try:
+        yield store
+    finally:
+        await store.engine.close()
