@@ -128,7 +128,6 @@ class _Message(msgspec.Struct, rename="camel"):
         return self.processing_status or self.transcription_status
 
 
-_TIMES = ("start", "end")
 _MESSAGE = msgspec.json.Decoder(_Message)
 
 
@@ -147,16 +146,17 @@ def _misshapen(document: Any) -> str | None:
 
 
 def _grow(document: dict[str, Any], size: int) -> None:
-    """Repeat the segments, one recording after the other, until the body has `size` bytes."""
+    """Say the segments again, one recording after the other, until the body has `size` bytes."""
     segments = list(document["transcription"])
-    timeless = [{name: value for name, value in segment.items() if name not in _TIMES} for segment in segments]
-    least = len(ecmascript.stringify(timeless).encode()) - 1
     length = max(segment.get("end") or 0 for segment in segments)
     missing = size - len(ecmascript.stringify(document).encode())
-    for turn in range(1, 1 - -missing // least):
-        document["transcription"] += [_later(segment, length * turn) for segment in segments]
+    while missing > 0:
+        turn, index = divmod(len(document["transcription"]), len(segments))
+        later = _later(segments[index], turn * length)
+        document["transcription"].append(later)
+        missing -= len(ecmascript.stringify(later).encode()) + 1
 
 
 def _later(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
-    times = {name: round(segment[name] + seconds, 3) for name in _TIMES if segment.get(name) is not None}
+    times = {name: round(segment[name] + seconds, 3) for name in ("start", "end") if segment.get(name) is not None}
     return {**segment, **times}

@@ -49,7 +49,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Way(msgspec.Struct, frozen=True, kw_only=True):
-    """One key to sign with and one apiKey to end with; `secret` counts keys from 1."""
+    """One key to sign with and one apiKey to end with; `secret` counts all keys from 1, webhook_secret_key first."""
 
     key: bytes
     end: bytes

@@ -1,0 +1,473 @@
+"""INVOX Medical: its recorded cases, signatures made by Node, and what operators are told."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from javascript import Node
+
+from handlers.providers.invox import Invox, InvoxSettings
+from receiver.contract.errors import ConfigError, Unreadable
+from receiver.contract.model import InboundRequest, Outcome, Receipt, Result, Verdict
+from receiver.contract.proof import Check, Proven, Reason, Refused
+from receiver.contract.settings import Secret
+from receiver.testing.provider import ProviderContract
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "invox"
+Mode = Literal["advisory", "required", "off"]
+TOKEN = "a-token-of-this-test"
+ORGANIZATION: dict[str, Any] = {"webhook_api_key": ["public-key"], "webhook_secret_key": ["secret-key"]}
+CALLBACK: dict[str, Any] = {
+    "requestId": "request-1",
+    "transcription": [
+        {"text": "¿Alergias? 🩺\n", "start": 0.05, "end": 2, "speaker": "0"},
+        {"text": 'Ninguna "conocida"', "start": 2.5, "end": 4.125},
+    ],
+    "signature": "",
+    "createdAt": 1762934391250,
+}
+
+
+class TestInvox(ProviderContract):
+    """Every recorded case, leaf and hostile body."""
+
+    provider = Invox
+    fixtures = FIXTURES
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with Node(Path(__file__).with_name("invox_sign.mjs")) as process:
+        yield process
+
+
+def source(mode: Mode = "advisory", *, token: bool = True, **keys: Any) -> Invox:
+    """Make a source with these keys, checked as at a start."""
+    secrets: dict[str, Any] = {key: tuple(map(Secret, values)) for key, values in keys.items()}
+    tokens = (Secret(TOKEN),) * token
+    made = InvoxSettings(provider="invox", callback_signature=mode, token=tokens, **secrets)
+    made.check()
+    return Invox("clinic", made)
+
+
+def arriving(body: bytes | str | dict[str, Any], token: str | None = TOKEN) -> InboundRequest:
+    if isinstance(body, dict):
+        body = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    raw = body.encode() if isinstance(body, str) else body
+    return InboundRequest(source="clinic", token=token, headers=(), body=raw, received_at=0)
+
+
+def signed(node: Node, body: dict[str, Any], names: list[str], api_key: str, key: str) -> dict[str, Any]:
+    """Return the body with a signature made by Node over the values of these members, absent ones as undefined."""
+    values = [json.dumps(body[name]) if name in body else None for name in names]
+    return {**body, "signature": node.ask({"values": values, "apiKey": api_key, "key": key})}
+
+
+def outcome(body: bytes | str | dict[str, Any], **keys: Any) -> Outcome:
+    """Normalize a body that a token proved."""
+    request = arriving(body)
+    receipt = Receipt(
+        id="rcp_1",
+        source="clinic",
+        provider="invox",
+        verdict=Verdict.TOKEN,
+        received_at=0,
+        headers=(),
+        body=request.body,
+    )
+    (only,) = source(**keys).normalize(receipt)
+    return only
+
+
+def result(body: bytes | str | dict[str, Any]) -> Result:
+    found = outcome(body)
+    assert isinstance(found, Result)
+    return found
+
+
+def reason(proof: Proven | Refused) -> Reason | Verdict:
+    return proof.reason if isinstance(proof, Refused) else proof.verdict
+
+
+def note(proof: Proven | Refused) -> Check:
+    (check,) = proof.checks
+    return check
+
+
+DOCUMENTED = ["requestId", "transcription", "createdAt"]
+WITHOUT_TIME = {name: value for name, value in CALLBACK.items() if name != "createdAt"}
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (CALLBACK, DOCUMENTED),
+        (CALLBACK | {"createdAt": "1762934391250"}, DOCUMENTED),
+        (CALLBACK | {"createdAt": None}, DOCUMENTED),
+        (CALLBACK | {"transcription": []}, DOCUMENTED),
+        (WITHOUT_TIME, DOCUMENTED),
+        (WITHOUT_TIME, ["requestId", "transcription"]),
+        (CALLBACK | {"audioDuration": 6.0}, [*DOCUMENTED, "audioDuration"]),
+        ({"version": 1.0, **CALLBACK}, ["version", *DOCUMENTED]),
+        ({"version": 1.0, **WITHOUT_TIME}, ["version", "requestId", "transcription"]),
+        (dict(reversed(CALLBACK.items())), DOCUMENTED),
+        (CALLBACK | {"10": "ten", "9": "nine"}, ["9", "10", *DOCUMENTED]),
+    ],
+    ids=str,
+)
+def test_a_signature_made_by_node_is_recognised(node: Node, body: dict[str, Any], names: list[str]) -> None:
+    """Documented order with empty slots, and members as received, over values as JavaScript prints them."""
+    request = arriving(signed(node, body, names, "public-key", "secret-key"))
+    required = source("required", **ORGANIZATION).prove(request, 0)
+    assert reason(required) is Verdict.SIGNATURE, required.checks
+    advisory = source(**ORGANIZATION).prove(request, 0)
+    assert reason(advisory) is Verdict.TOKEN
+    assert note(required) == note(advisory)
+    assert note(advisory).ok is True
+
+
+@pytest.mark.parametrize(
+    ("keys", "api_key", "key", "words"),
+    [
+        (ORGANIZATION, "public-key", "secret-key", "key webhook_secret_key 1, apiKey webhook_api_key 1"),
+        ({**ORGANIZATION, "api_key": ["ai"]}, "public-key", "ai", "key api_key 1, apiKey webhook_api_key 1"),
+        ({**ORGANIZATION, "api_key": ["ai"]}, "ai", "secret-key", "key webhook_secret_key 1, apiKey api_key 1"),
+        ({"api_key": ["old", "new"]}, "new", "new", "key api_key 2, apiKey api_key 2"),
+        ({"webhook_secret_key": ["secret-key"], "api_key": ["ai"]}, "ai", "ai", "key api_key 1, apiKey api_key 1"),
+        (
+            {"webhook_api_key": ["old", "new"], "webhook_secret_key": ["older", "newer"]},
+            *("new", "newer", "key webhook_secret_key 2, apiKey webhook_api_key 2"),
+        ),
+        (
+            {"webhook_api_key": ["ünï|cøde"], "webhook_secret_key": ["clé 🔑" * 40]},
+            *("ünï|cøde", "clé 🔑" * 40, "key webhook_secret_key 1, apiKey webhook_api_key 1"),
+        ),
+    ],
+)
+def test_every_key_is_tried_in_every_place(
+    node: Node, keys: dict[str, Any], api_key: str, key: str, words: str
+) -> None:
+    """The organization's pair, the AI-services API Key and rotated ones; the check names the settings, not the keys."""
+    request = arriving(signed(node, CALLBACK, DOCUMENTED, api_key, key), None)
+    check = note(source("required", token=False, **keys).prove(request, 0))
+    assert check.detail == f"matches: documented order, {words}"
+    assert check.secret is not None
+    assert [*keys.get("webhook_secret_key", []), *keys.get("api_key", [])][check.secret - 1] == key
+
+
+def test_sign_gives_what_node_gives(node: Node) -> None:
+    """What `simulate` sends is signed as a stranger signs it."""
+    provider = source("required", **ORGANIZATION)
+    body = json.loads(provider.sign(json.dumps(CALLBACK).encode(), 0).body)
+    assert body == signed(node, CALLBACK, DOCUMENTED, "public-key", "secret-key")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    texts=st.lists(st.text(max_size=20), max_size=3),
+    start=st.floats(allow_nan=False, allow_infinity=False),
+    request_id=st.text(min_size=1, max_size=20).filter(lambda text: "|" not in text),
+)
+def test_any_callback_signed_by_node_is_proven_and_read(
+    node: Node, texts: list[str], start: float, request_id: str
+) -> None:
+    """Whatever was said, numbered and named: the signature matches and the words arrive."""
+    segments = [{"text": text, "start": start, "end": index} for index, text in enumerate(texts)]
+    body = signed(
+        node, CALLBACK | {"requestId": request_id, "transcription": segments}, DOCUMENTED, "public-key", "secret-key"
+    )
+    assert reason(source("required", **ORGANIZATION).prove(arriving(body), 0)) is Verdict.SIGNATURE
+    assert [segment.text for segment in result(body).segments] == texts
+
+
+@pytest.fixture
+def genuine(node: Node) -> dict[str, Any]:
+    return signed(node, CALLBACK, DOCUMENTED, "public-key", "secret-key")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"requestId": "request-2"}, Reason.SIGNATURE_MISMATCH),
+        ({"transcription": []}, Reason.SIGNATURE_MISMATCH),
+        ({"createdAt": 1762934391251}, Reason.SIGNATURE_MISMATCH),
+        ({"extra": None}, Reason.SIGNATURE_MISMATCH),
+        ({"extra": ""}, Reason.SIGNATURE_MISMATCH),
+        ({"signature": None}, Reason.SIGNATURE_MISSING),
+        ({"signature": 1}, Reason.SIGNATURE_MALFORMED),
+        ({"signature": ""}, Reason.SIGNATURE_MALFORMED),
+        ({"signature": "ab" * 32}, Reason.SIGNATURE_MALFORMED),
+        ({"signature": "é" * 44}, Reason.SIGNATURE_MALFORMED),
+        ({"signature": "A" * 43 + "="}, Reason.SIGNATURE_MISMATCH),
+        ({"requestId": "a|b"}, Reason.BODY_UNEXPECTED),
+        ({"requestId": 1}, Reason.BODY_UNEXPECTED),
+        ({"requestId": ""}, Reason.BODY_UNEXPECTED),
+        ({"requestId": None}, Reason.BODY_UNEXPECTED),
+        ({"transcription": "[]"}, Reason.BODY_UNEXPECTED),
+        ({"transcription": None}, Reason.BODY_UNEXPECTED),
+        ({"createdAt": [1]}, Reason.BODY_UNEXPECTED),
+        ({"createdAt": True}, Reason.BODY_UNEXPECTED),
+    ],
+    ids=str,
+)
+def test_a_changed_callback_is_refused_or_noted(genuine: dict[str, Any], change: dict[str, Any], why: Reason) -> None:
+    """Required: refused with this reason. Advisory: the token proves, and the check says that nothing matched."""
+    request = arriving(genuine | change)
+    refused = source("required", **ORGANIZATION).prove(request, 0)
+    assert reason(refused) is why
+    proven = source(**ORGANIZATION).prove(request, 0)
+    assert reason(proven) is Verdict.TOKEN
+    assert note(proven) == note(refused)
+    assert note(proven).ok is not True
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"createdAt": "requestId", "requestId": "createdAt"},
+        {"requestId": "id"},
+        {"requestId": "createdAt", "createdAt": "requestId"},
+        {"transcription": "words"},
+    ],
+    ids=str,
+)
+def test_renamed_members_do_not_pass_as_others(node: Node, names: dict[str, str]) -> None:
+    """Names are not signed: a callback whose members were renamed is refused, or is one that cannot be read."""
+    genuine = signed(node, CALLBACK | {"createdAt": "1762934391250"}, DOCUMENTED, "public-key", "secret-key")
+    renamed = {names.get(name, name): value for name, value in genuine.items()}
+    if isinstance(source("required", **ORGANIZATION).prove(arriving(renamed), 0), Proven):
+        with pytest.raises(Unreadable):
+            outcome(renamed)
+
+
+def test_values_do_not_flow_into_their_neighbours(node: Node) -> None:
+    """Values are joined without escaping: what was said cannot become another transcription."""
+    said = [{"text": 'x|[{"text":"forged"}]|1'}]
+    genuine = signed(node, CALLBACK | {"transcription": said}, DOCUMENTED, "public-key", "secret-key")
+    forged = {
+        "requestId": 'request-1|[{"text":"x',
+        "transcription": [{"text": "forged"}],
+        "createdAt": '1"}]|1762934391250',
+        "signature": genuine["signature"],
+    }
+    assert reason(source("required", **ORGANIZATION).prove(arriving(forged), 0)) is Reason.BODY_UNEXPECTED
+
+
+@pytest.mark.parametrize("place", ['{"requestId":"other",', '{"createdAt":1,"createdAt":2,', '{"signature":"x",'])
+def test_a_member_that_stands_twice_is_never_accepted(genuine: dict[str, Any], place: str) -> None:
+    """Required refuses it, advisory notes it (also where the last one was signed), and it is not read."""
+    twice = place + json.dumps(genuine, ensure_ascii=False, separators=(",", ":"))[1:]
+    refused = source("required", **ORGANIZATION).prove(arriving(twice), 0)
+    assert reason(refused) is Reason.BODY_UNEXPECTED
+    proven = source(**ORGANIZATION).prove(arriving(twice), 0)
+    assert reason(proven) is Verdict.TOKEN
+    assert note(proven).detail.endswith("appears twice")
+    with pytest.raises(Unreadable, match="appears twice"):
+        outcome(twice)
+
+
+def test_a_required_signature_and_a_token_are_both_asked_for(genuine: dict[str, Any]) -> None:
+    """The right signature under a wrong token, or none, is refused; a token where none is configured is not ours."""
+    both, alone = source("required", **ORGANIZATION), source("required", token=False, **ORGANIZATION)
+    assert reason(both.prove(arriving(genuine, "wrong"), 0)) is Reason.TOKEN_UNKNOWN
+    assert reason(both.prove(arriving(genuine, None), 0)) is Reason.TOKEN_MISSING
+    assert reason(alone.prove(arriving(genuine, None), 0)) is Verdict.SIGNATURE
+    assert reason(alone.prove(arriving(genuine, TOKEN), 0)) is Reason.TOKEN_UNKNOWN
+
+
+@pytest.mark.parametrize(("mode", "keys"), [("off", ORGANIZATION), ("advisory", {})])
+def test_no_signature_is_looked_for_where_it_is_off_or_no_key_is_there(mode: Mode, keys: dict[str, Any]) -> None:
+    """The token alone proves any bytes, without a check."""
+    proof = source(mode, **keys).prove(arriving(b"\xff not json"), 0)
+    assert isinstance(proof, Proven)
+    assert proof.checks == ()
+
+
+def test_a_huge_body_is_not_searched_for_an_advisory_signature(genuine: dict[str, Any]) -> None:
+    """Above a megabyte the token proves and the check says why nothing was looked for."""
+    body = json.dumps(genuine | {"requestId": "x" * 2_000_000})
+    check = note(source(**ORGANIZATION).prove(arriving(body), 0))
+    assert check.ok is None
+    assert check.detail == "not looked for in a body of more than 1048576 bytes"
+
+
+def test_proofs_name_what_the_settings_allow() -> None:
+    """An advisory signature is no proof: without a token nothing is left."""
+    assert source().proofs() == ("token",)
+    assert source(token=False, **ORGANIZATION).proofs() == ()
+    assert source("off", token=False, **ORGANIZATION).proofs() == ()
+    assert source("required", **ORGANIZATION).proofs() == ("signature", "token")
+    assert source("required", token=False, api_key=["ai"]).proofs() == ("signature",)
+    assert reason(source(token=False).prove(arriving(CALLBACK, None), 0)) is Reason.TOKEN_MISSING
+    assert reason(source(token=False).prove(arriving(CALLBACK, "x"), 0)) is Reason.TOKEN_UNKNOWN
+
+
+def test_an_operator_learns_how_the_signature_stands_under_a_wrong_token(genuine: dict[str, Any]) -> None:
+    """`explain` tells a wrong token from a stranger: the signature matches."""
+    (check,) = source(**ORGANIZATION).explain(arriving(genuine, "wrong"), 0)
+    assert check.ok is True
+    assert source().explain(arriving(genuine, "wrong"), 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("mode", "keys", "names"),
+    [
+        ("required", {}, ["callback_signature", "webhook_secret_key", "advisory"]),
+        ("required", {"webhook_api_key": ["x"]}, ["webhook_api_key", "webhook_secret_key"]),
+        ("advisory", {"webhook_api_key": ["x"]}, ["webhook_api_key", "webhook_secret_key"]),
+        ("advisory", {"webhook_secret_key": ["x"]}, ["webhook_secret_key", "webhook_api_key"]),
+        ("off", {"webhook_api_key": ["x"], "webhook_secret_key": ["x", ""]}, ["webhook_secret_key", "empty"]),
+        ("off", {"api_key": [""]}, ["api_key", "empty"]),
+    ],
+)
+def test_contradictions_name_their_keys_and_the_way_out(mode: Mode, keys: dict[str, Any], names: list[str]) -> None:
+    """Settings that cannot prove what they promise do not start."""
+    with pytest.raises(ConfigError) as wrong:
+        source(mode, **keys)
+    assert all(name in str(wrong.value) for name in names), wrong.value
+    with pytest.raises(ConfigError, match="token: it is empty"):
+        InvoxSettings(provider="invox", token=(Secret(TOKEN), Secret(""))).check()
+
+
+def key(body: bytes | str | dict[str, Any]) -> bytes:
+    return source().message_key(Proven(request=arriving(body), verdict=Verdict.TOKEN))
+
+
+def test_the_message_key_goes_by_request_and_transcription() -> None:
+    """Another time, signature or extra member is the same message; other words, status or request are not."""
+    first = key(CALLBACK)
+    assert first.startswith(b"request-1:")
+    assert first == key(CALLBACK | {"createdAt": 1, "signature": "other", "extra": 1})
+    others: list[dict[str, Any]] = [{"requestId": "request-2"}, {"transcription": []}, {"processingStatus": "PENDING"}]
+    assert len({first, *(key(CALLBACK | other) for other in others)}) == 4
+    pending = {"requestId": "r", "transcription": [], "processingStatus": "PENDING"}
+    assert key(pending) != key(pending | {"processingStatus": "COMPLETED"})
+    long = "r" * 5000
+    assert len(key({"requestId": long})) < 200
+    assert key({"requestId": long}) != key({"requestId": long + "r"})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff", b"[]", b"{}", b"[" * 10**6, b'{"requestId":"\\ud800"}', b'{"x":' * 10**6]
+)
+def test_what_cannot_be_read_has_its_digest_for_a_key(body: bytes) -> None:
+    """Any bytes have a key."""
+    assert key(body).startswith(b"unreadable:")
+    assert key(body) != key(body + b" ")
+
+
+@pytest.mark.parametrize(
+    ("created", "completed"),
+    [
+        (1762934391250, "2025-11-12T07:59:51.250Z"),
+        (1762934391250.0, "2025-11-12T07:59:51.250Z"),
+        ("1762934391250", "2025-11-12T07:59:51.250Z"),
+        (222222222, "1970-01-03T13:43:42.222Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+    ],
+)
+def test_created_at_is_unix_milliseconds(created: Any, completed: str) -> None:
+    """A number as in the example or digits as in the type; small numbers are milliseconds too."""
+    read = result(CALLBACK | {"createdAt": created})
+    assert (read.created_at, read.completed_at, read.metadata) == (None, completed, {})
+
+
+@pytest.mark.parametrize(
+    "created", ["2025-11-12T07:59:51Z", "", "٣٣", "-1", -1, 0.5, 1e30, 253402300800000, "9" * 5000, True, {"a": 1}]
+)
+def test_any_other_created_at_is_no_time_and_stays_visible(created: Any) -> None:
+    """No time is guessed."""
+    read = result(CALLBACK | {"createdAt": created})
+    assert read.completed_at is None
+    assert read.metadata == {"createdAt": created}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"[]", "the body is a list, not an object"),
+        (b"null", "the body is null, not an object"),
+        ({"transcription": []}, "member requestId is missing or empty"),
+        ({"requestId": "", "transcription": []}, "member requestId is missing or empty"),
+        ({"requestId": 7}, "member requestId is a number, not a string"),
+        ({"requestId": "r"}, "member transcription is missing"),
+        ({"requestId": "r", "transcription": None}, "member transcription is null, not a list"),
+        ({"requestId": "r", "transcription": {}}, "member transcription is an object, not a list"),
+        ({"requestId": "r", "transcription": ["a"]}, "member transcription[0] is a string, not an object"),
+        (
+            {"requestId": "r", "transcription": [{}, {"text": 1}]},
+            "member transcription[1].text is a number, not a string",
+        ),
+        (
+            {"requestId": "r", "transcription": [{"end": True}]},
+            "member transcription[0].end is a boolean, not a number",
+        ),
+        (
+            {"requestId": "r", "transcription": [{"speaker": []}]},
+            "member transcription[0].speaker is a list, not a string",
+        ),
+        (
+            {"requestId": "r", "processingStatus": "LATER"},
+            "member processingStatus is none of COMPLETED, PENDING, ERROR",
+        ),
+        ({"requestId": "r", "transcriptionStatus": 1}, "member transcriptionStatus is a number, not a string"),
+        (
+            {"requestId": "r", "processingStatus": "ERROR", "errorMessage": 1},
+            "member errorMessage is a number, not a string",
+        ),
+        ({"eventName": "E"}, "member eventName: this is a webhook event, and only transcription callbacks are read"),
+    ],
+    ids=str,
+)
+def test_wrong_shapes_are_named_and_what_they_hold_is_not(body: Any, why: str) -> None:
+    """The reason names member and type."""
+    with pytest.raises(Unreadable) as unreadable:
+        outcome(body)
+    assert str(unreadable.value) == why
+
+
+def test_roles_come_from_the_settings() -> None:
+    """A provider's label says nothing about who it is: the source's rule does."""
+    found = Invox("clinic", InvoxSettings(provider="invox", roles={"0": "agent"})).normalize(
+        Receipt(
+            id="rcp_1", source="clinic", provider="invox", verdict=Verdict.TOKEN, received_at=0, headers=(),
+            body=json.dumps(CALLBACK).encode(),
+        )
+    )[0]  # fmt: skip
+    assert isinstance(found, Result)
+    assert [(speaker.id, speaker.role) for speaker in found.speakers] == [("0", "agent")]
+
+
+def test_odd_segments_are_kept_as_far_as_they_go() -> None:
+    """A label that is a number is its digits; what is missing is null; times beyond any double are null."""
+    body = '{"requestId":"r","transcription":[{"speaker":1.0},{"start":1e999,"end":2,"text":"a"},{"speaker":"","text":""}]}'
+    read = result(body)
+    assert [(part.start, part.end, part.speaker, part.text) for part in read.segments] == [
+        (None, None, "1", None),
+        (None, 2.0, None, "a"),
+        (None, None, None, ""),
+    ]
+    assert (read.text, [speaker.talk_time for speaker in read.speakers]) == ("a\n", [None])
+
+
+def test_what_utf8_cannot_hold_is_replaced_before_it_is_kept() -> None:
+    """A lone surrogate in what was said becomes U+FFFD: no store or sink could write it."""
+    assert result('{"requestId":"r","transcription":[{"text":"a\\ud83eb"}]}').text == "a\ufffdb"
+
+
+def test_fresh_callbacks_grow_on_in_time() -> None:
+    """A body for load tests is at least as large as asked for, and a recording that goes on."""
+    body = source().fresh(json.dumps(CALLBACK).encode(), "7", 20_000)
+    read = result(body)
+    assert 20_000 <= len(body) < 20_150
+    assert read.job_id == "fresh-7"
+    starts = [segment.start or 0 for segment in read.segments]
+    assert starts == sorted(starts)
+    assert source().fresh(b'{"requestId":"r","transcription":[]}', "8", 20_000) == (
+        b'{"requestId":"fresh-8","transcription":[]}'
+    )
+    assert source(**ORGANIZATION).sign(b"no json", 0).body == b"no json"
