@@ -337,4 +337,4 @@ def _left_over(body: Table, own: Table, parts: Mapping[str, Table]) -> Table:
 def _grow(document: Table, missing: int) -> None:
     spoken = document.get("transcript")
     if isinstance(spoken, dict) and isinstance(spoken.get("segments"), list) and spoken["segments"]:
-        spoken["segments"] *= missing // len(_encode(spoken["segments"])) + 2
+        spoken["segments"] *= missing // (len(_encode(spoken["segments"])) - 1) + 2

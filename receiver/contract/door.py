@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from receiver.contract.diagnosis import signed_otherwise
 from receiver.contract.model import InboundRequest, Verdict
 from receiver.contract.proof import Check, HmacScheme, Proven, Reason, Refused, SignatureSettings, Tokens
 from receiver.contract.settings import Secret, SourceSettings
+
+_UNMATCHED = frozenset({Reason.SIGNATURE_MISSING, Reason.SIGNATURE_MALFORMED, Reason.SIGNATURE_MISMATCH})
 
 
 class Door:
@@ -21,6 +24,7 @@ class Door:
         self._tokens = Tokens(settings.token)
         self._token = settings.token[0].value if settings.token else None
         self._scheme = HmacScheme(signature, secrets) if signature else None
+        self._secrets = tuple(secrets)
         self._any = require == "any"
         self._open = settings.verify == "none"
 
@@ -43,9 +47,13 @@ class Door:
 
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
         """Return which proof is right by itself, and what would have matched the signature."""
-        right = [verdict for verdict, refused in self._tried(request, now) if refused is None]
-        checks = tuple(Check(scheme=verdict, ok=True, detail=f"the {verdict} is right") for verdict in right)
-        return checks + tuple(self._scheme.explain(request, now)) if self._scheme else checks
+        tried = self._tried(request, now)
+        checks = [_right(verdict) for verdict, refused in tried if refused is None]
+        unmatched = [verdict for verdict, refused in tried if refused is not None and refused.reason in _UNMATCHED]
+        if self._scheme is not None and Verdict.SIGNATURE in unmatched:
+            checks += self._scheme.explain(request, now)
+            checks += signed_otherwise(request, self._secrets)
+        return tuple(checks)
 
     def sign(self, body: bytes, now: float) -> tuple[str | None, list[tuple[bytes, bytes]]]:
         """Return the first token, and the signature's headers by the first secret."""
@@ -58,6 +66,10 @@ class Door:
         if self._tokens:
             tried.append((Verdict.TOKEN, self._tokens.refusal(request.token)))
         return tried
+
+
+def _right(verdict: Verdict) -> Check:
+    return Check(scheme=verdict, ok=True, detail=f"the {verdict} is right")
 
 
 def _most_telling(failed: list[Refused]) -> Reason:

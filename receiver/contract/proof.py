@@ -186,7 +186,7 @@ class HmacScheme:
         return None
 
     def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
-        """Yield what would have matched instead: another encoding, algorithm, or a body changed on the way."""
+        """Yield which change of the body on its way would explain that it does not match."""
         refused = self.refusal(request, now)
         if refused is None or refused.reason is not Reason.SIGNATURE_MISMATCH:
             return

@@ -12,7 +12,13 @@ _DIGITS = (10, 13)
 
 def from_ms(milliseconds: int) -> str:
     """Return RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _from_whole_ms(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _from_whole_ms(milliseconds: int) -> datetime:
+    """Do without a float, which loses milliseconds in far years."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
 def to_rfc3339(value: Any, timezone: str | None = None) -> str | None:
@@ -34,8 +40,9 @@ def to_rfc3339(value: Any, timezone: str | None = None) -> str | None:
 
 def _from_number(value: float) -> str | None:
     try:
-        seconds = value / 1000 if abs(value) >= _MS_FROM else value
-        return _text(datetime.fromtimestamp(seconds, UTC))
+        if abs(value) >= _MS_FROM:
+            return _text(_from_whole_ms(round(value)))
+        return _text(datetime.fromtimestamp(value, UTC))
     except (OverflowError, ValueError, OSError):
         return None
 
@@ -50,7 +57,7 @@ def _from_text(value: str, timezone: str | None) -> str | None:
                 return None
             moment = moment.replace(tzinfo=ZoneInfo(timezone))
         return _text(moment.astimezone(UTC))
-    except (ValueError, OverflowError, KeyError):
+    except (ValueError, OverflowError, KeyError, OSError):
         return None
 
 

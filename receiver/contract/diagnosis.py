@@ -1,0 +1,107 @@
+"""What would have matched: every usual way of signing, tried on a request that was refused. Slow, for operators only."""
+
+import base64
+import hmac
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import get_args
+
+import msgspec
+
+from receiver.contract.model import InboundRequest
+from receiver.contract.proof import Algorithm, Check, Encoding, decode_mac
+from receiver.contract.settings import Secret
+
+_SIZES: dict[Algorithm, int] = {"hmac-sha256": 32, "hmac-sha512": 64, "hmac-sha1": 20}
+_TIMED = ("{timestamp}.{body}", "{timestamp}:{body}", "{timestamp}{body}")
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}(?:[=:,]|, | )")
+_LONGEST = 1 << 20
+_MOST = 64
+
+
+class _Signed(msgspec.Struct, frozen=True):
+    """One way in which the request may have been signed."""
+
+    algorithm: Algorithm
+    template: str
+    stamp: str | None
+    secret: int
+    form: str
+
+
+def signed_otherwise(request: InboundRequest, secrets: Sequence[Secret]) -> Iterator[Check]:
+    """Yield each header of `request` that is an HMAC of it by one of `secrets`, with the settings that say so."""
+    if len(request.body) > _LONGEST:
+        return
+    macs = dict(_macs(request, secrets))
+    for name, value in _headers(request):
+        for prefix, encoding, mac in _decoded(value):
+            if (how := macs.get(mac)) is not None:
+                yield _check(name, prefix, encoding, how)
+                break
+
+
+def _check(name: str, prefix: str, encoding: Encoding, how: _Signed) -> Check:
+    settings = {"header": name, "algorithm": how.algorithm, "encoding": encoding, "prefix": prefix}
+    settings |= (
+        {"signed": how.template} if how.stamp is None else {"signed": how.template, "timestamp_header": how.stamp}
+    )
+    table = ", ".join(f'{key} = "{value}"' for key, value in settings.items() if value)
+    detail = f"it matches with signature = {{ {table} }}{how.form}"
+    return Check(scheme=how.algorithm, ok=False, header=name, secret=how.secret, detail=detail)
+
+
+def _headers(request: InboundRequest) -> Iterator[tuple[str, str]]:
+    for name, value in request.headers[:_MOST]:
+        if len(value) <= 512:
+            yield name.decode("latin-1"), value.decode("latin-1").strip()
+
+
+def _decoded(value: str) -> Iterator[tuple[str, Encoding, bytes]]:
+    """Yield every reading of a header's value as a MAC: (prefix, encoding, bytes)."""
+    start = _PREFIX.match(value)
+    encodings: tuple[Encoding, ...] = get_args(Encoding)
+    for prefix in ("", start.group()) if start else ("",):
+        for encoding, size in product(encodings, _SIZES.values()):
+            mac = decode_mac(value[len(prefix) :], encoding, size)
+            if mac is not None:
+                yield prefix, encoding, mac
+
+
+def _macs(request: InboundRequest, secrets: Sequence[Secret]) -> Iterator[tuple[bytes, _Signed]]:
+    contents = list(_contents(request))
+    for number, secret in enumerate(secrets, 1):
+        for (key, form), algorithm, (content, template, stamp) in product(_keys(secret), _SIZES, contents):
+            mac = hmac.digest(key, content, algorithm.removeprefix("hmac-"))
+            yield mac, _Signed(algorithm, template, stamp, number, form)
+
+
+def _contents(request: InboundRequest) -> Iterator[tuple[bytes, str, str | None]]:
+    """Yield what may have been signed: the body, alone or after a header that looks like a Unix time."""
+    for name, value in _headers(request):
+        if value.isascii() and value.isdigit() and len(value) in (10, 13):
+            for template in _TIMED:
+                yield template.replace("{timestamp}", value).encode().replace(b"{body}", request.body), template, name
+    yield request.body, "{body}", None
+
+
+def _keys(secret: Secret) -> Iterator[tuple[bytes, str]]:
+    """Yield what else may have been meant by a secret; the usual reading last, so that it wins."""
+    text = secret.value.strip()
+    readings: tuple[tuple[str, Callable[[str], bytes]], ...] = (
+        (
+            "; but the key is the secret read as base64",
+            lambda value: base64.b64decode(value.partition("_")[2] or value),
+        ),
+        ("; but the key is the secret read as hex", bytes.fromhex),
+        ("; but the key is the secret without the white space around it", str.encode),
+    )
+    for form, read in readings:
+        try:
+            key = read(text)
+        except ValueError:
+            continue
+        if key:
+            yield key, form
+    yield secret.raw, ""
