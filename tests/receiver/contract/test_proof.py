@@ -1,6 +1,7 @@
 """Proof: tokens, HMAC headers, their reading and writing, and what explains a refusal."""
 
 import hashlib
+import hmac
 import json
 import pickle
 import random
@@ -65,6 +66,21 @@ def test_a_token_of_ours_is_accepted_and_no_other() -> None:
     for other in ("first-toke", "first-token ", "FIRST-TOKEN", "", "zweites-Tokchen"):
         assert reason_of(tokens.refusal(other)) is Reason.TOKEN_UNKNOWN
     assert reason_of(tokens.refusal(None)) is Reason.TOKEN_MISSING
+
+
+@pytest.mark.parametrize("token", ["first", "third", "none"])
+def test_every_token_is_compared_in_constant_time(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever token matches, all three digests are compared, each by the constant-time comparison."""
+    tokens, sizes = Tokens([Secret("first"), Secret("second"), Secret("third")]), []
+
+    def recorded(left: bytes, right: bytes) -> bool:
+        sizes.append((len(left), len(right)))
+        return real(left, right)
+
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", recorded)
+    assert (tokens.refusal(token) is None) is (token != "none")
+    assert sizes == [(32, 32)] * 3
 
 
 @pytest.mark.parametrize("token", ["\ud800", "\x00", "é" * 500, "💥", "a" * 100_000])
