@@ -1,6 +1,6 @@
 """Sink nats: events into a JetStream stream, structured CloudEvents under their event id.
 
-A batch is published in one go and acknowledged together: five times the rate of one by one, and the stream stores
+A batch is published in one go and acknowledged together: three times the rate of one by one, and the stream stores
 messages in the order they are sent. Where one of a batch fails, later ones may be stored before its next try. That does
 not turn a call's events around, because with `order = "call"` a batch holds at most one event of a call.
 
