@@ -53,7 +53,7 @@ def message(event: Event, *, links: str | None, include_text: bool) -> dict[str,
     if links and (url := _link(event.subject, links)):
         page.link(url, "Open in Hookscribe")
     page.footer(_small_print(event, data))
-    return page.payload(" · ".join([headline, *facts[:1], *_error(data)]))
+    return page.payload(" · ".join([headline, *facts[: 1 + len(_error(data))]]))
 
 
 def _kind(event: Event, data: dict[str, Any]) -> tuple[str, str]:
@@ -72,7 +72,7 @@ def _headline(event: Event, data: dict[str, Any]) -> str:
     failed, judged = _verdicts(data)
     if failed and symbol != "❌":
         symbol, title = "⚠️", f"{title}, {failed} of {judged} checks failed"
-    return f"{symbol} {title} · {word(event.source_name, 60)}"
+    return joined((("", f"{symbol} {title}"), ("", word(event.source_name, 60))))
 
 
 def _facts(event: Event, data: dict[str, Any], *, include_text: bool) -> Iterator[str]:
@@ -141,13 +141,19 @@ def _error(data: dict[str, Any]) -> list[str]:
 
 
 def _members(data: dict[str, Any]) -> list[str]:
-    """Return the scalar members of our own jobs, deliveries and receipts, by name."""
+    """Return the scalar members of our own jobs, deliveries and receipts, by name; what went wrong first."""
     lines = []
-    for name, value in data.items():
-        shown = value.partition("?")[0] if name == "recording" and isinstance(value, str) else value
-        if (text := word(shown, 300)) and (label := word(name.replace("_", " "), 40)):
+    for name in sorted(data, key=lambda name: not re.search("error|reason", name)):
+        label = word(name.replace("_", " "), 40)
+        if name != "id" and label and (text := _member(name, data[name])):
             lines.append(f"{label[:1].upper()}{label[1:]}: {text}")
     return lines[:_MEMBERS_SHOWN]
+
+
+def _member(name: str, value: Any) -> str:
+    if name == "recording" and isinstance(value, str):
+        return word(value.partition("?")[0], 300)
+    return moment(value) if name.endswith("_at") and isinstance(value, str) else word(value, 300)
 
 
 def _checks(data: dict[str, Any]) -> list[dict[str, Any]]:

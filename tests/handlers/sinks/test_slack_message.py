@@ -86,7 +86,7 @@ def test_a_failure_says_why_first() -> None:
     event = sample_event(data=msgspec.json.encode(transcript), type="transcript.failed")
     content = message(event, links=None, include_text=False)
     assert shown(content).split("\n")[:2] == ["❌ Transcription failed · callcov", "Error: E7: no audio"]
-    assert content["text"].endswith("Error: E7: no audio")
+    assert content["text"].endswith("callcov · Error: E7: no audio · +4930123456 → +4930654321 (inbound)")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_failure_says_why_first() -> None:
         ),
         ("call.completed", {"id": "call_1", "from": "+491", "agent_id": "bo"}, "call_1", ["+491 → unknown", "/calls/"]),
         ("job.overdue", {"id": "job_1", "recording": "https://x/r.wav?sig=secret"}, "job_1", ["⏰ Job", "/jobs/job_1"]),
-        ("ops.sink_tripped", {"sink": "team", "last_error": "410"}, "team", ["Sink: team", "Last error: 410"]),
+        ("ops.sink_tripped", {"sink": "team", "last_error": "410"}, "team", ["Last error: 410\nSink: team"]),
         ("com.example.ops.delivery_dead", {"sink": "q"}, "dlv_1", ["🚨 Delivery given up · callcov", "/deliveries/"]),
         (
             "ringcentral.call.completed",
