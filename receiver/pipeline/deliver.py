@@ -1,0 +1,361 @@
+"""Deliver: each sink has a runner of its own, that takes what is due, sends it, and writes down how it went."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from receiver.contract.errors import HookscribeError, StoreError
+from receiver.contract.model import Delivery, DeliveryState, Event, SinkState
+from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
+from receiver.pipeline.outbox import Outbox
+from receiver.pipeline.schedule import Health, Pace, wait_after
+from receiver.store.ids import CALL, DELIVERY, EVENT, encode
+from receiver.store.records import DueDelivery, SinkRow, Tried
+from receiver.store.store import Store
+
+log = structlog.get_logger()
+
+_POLL = 1.0
+"""Seconds after which a runner looks by itself, whatever it was told."""
+_OPEN_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
+_DETAIL = 500
+_CLAIM = 512
+_CLAIM_BYTES = 16 * 1024 * 1024
+_AHEAD = 4
+"""How many times the concurrency is taken from the store at once."""
+
+Render = Callable[[DueDelivery], Event]
+
+
+class Runner:
+    """Sends to one sink."""
+
+    def __init__(
+        self,
+        sink: Sink[Any],
+        store: Store,
+        outbox: Outbox,
+        *,
+        render: Render,
+        dice: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        """`render` makes the public event of a row; `dice` draws jitter between 0 and 1; `now` is Unix seconds."""
+        settings = sink.settings
+        self.name = sink.name
+        self.health = Health()
+        self._sink = sink
+        self._store = store
+        self._outbox = outbox
+        self._render = render
+        self._dice = dice
+        self._now = now
+        self._in_order = (settings.order or sink.order) == "call"
+        self._most = settings.concurrency or sink.concurrency
+        self._paced = bool(settings.rate or sink.rate)
+        self._pace = Pace(settings.rate or sink.rate, time.monotonic)
+        self._wake = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._ready: deque[DueDelivery] = deque()
+        self._results: list[tuple[DueDelivery, Tried]] = []
+        self._stopping = False
+        self._opened = False
+        self._open_tries = 0
+        self._looked = 0.0
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until `stop`; then nothing new is started, and what is under way is left to `stop`."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                wait = await self._turn()
+            except StoreError as error:
+                log.error("deliver.store_failed", sink=self.name, why=str(error))
+                wait = _POLL
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    async def stop(self, grace: float) -> None:
+        """End: give back what was not started, wait `grace` seconds for what was, cancel the rest, close the sink."""
+        self._stopping = True
+        self.wake()
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=grace)
+        for task in self._sending:
+            task.cancel()
+        if self._sending:
+            await asyncio.wait(self._sending)
+        self._give_back()
+        await self._write_results()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._sink.close(), max(1.0, grace))
+
+    async def _turn(self) -> float:
+        """Do what can be done now; return the seconds until there is something to do by itself."""
+        await self._write_results()
+        await self._look()
+        if not self._opened and not await self._open():
+            return _OPEN_AGAIN[min(self._open_tries, len(_OPEN_AGAIN)) - 1]
+        free = self.health.allowed(self._now(), self._most) - len(self._sending)
+        if free <= 0:
+            return self._until_probe()
+        if (wait := self._pace.wait()) > 0:
+            return wait
+        if not self._ready:
+            await self._claim(free)
+        while self._ready and free > 0 and self._pace.wait() <= 0:
+            self._start()
+            free -= 1
+        return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
+
+    async def _claim(self, free: int) -> None:
+        limit = 1 if self.health.state is SinkState.TRIPPED else min(_CLAIM, self._sink.batch * self._ahead(free))
+        due = await self._store.due(self.name, limit, in_order=self._in_order, max_bytes=_CLAIM_BYTES)
+        self._ready.extend(due)
+
+    def _ahead(self, free: int) -> int:
+        """Return how many sends to take at once: more than can start, where nothing slows the sink down."""
+        steady = self.health.allowed(self._now(), self._most) == self._most
+        return free if self._paced or not steady else max(free, _AHEAD * self._most)
+
+    async def _until_due(self) -> float:
+        if self._sending:
+            return _POLL
+        due = await self._store.next_due(self.name)
+        return _POLL if due is None else min(_POLL, max(0.01, due / 1000 - self._now()))
+
+    def _until_probe(self) -> float:
+        if self.health.state is SinkState.TRIPPED and not self._sending:
+            return min(_POLL, max(0.01, self.health.probe_at - self._now()))
+        return _POLL
+
+    async def _look(self) -> None:
+        """See what an operator said of this sink, now and then."""
+        if self._now() - self._looked < _POLL:
+            return
+        self._looked = self._now()
+        row = (await self._store.sinks()).get(self.name)
+        state = SinkState(row.state) if row else SinkState.RUNNING
+        if SinkState.PAUSED in (state, self.health.state) and state is not self.health.state:
+            self.health.ordered(state)
+            log.info("sink.state", sink=self.name, state=str(state))
+
+    async def _open(self) -> bool:
+        try:
+            async with asyncio.timeout(self._sink.settings.timeout):
+                await self._sink.open()
+        except Exception as error:  # noqa: BLE001 -- a sink's fault is that sink's alone
+            self._open_tries += 1
+            await self._failed(_why(error))
+            with contextlib.suppress(Exception):
+                await self._sink.close()
+            return False
+        self._opened, self._open_tries = True, 0
+        return True
+
+    def _start(self) -> None:
+        batch = [self._ready.popleft() for _ in range(min(self._sink.batch, len(self._ready)))]
+        self._pace.sent()
+        probing = self.health.state is SinkState.TRIPPED
+        task = asyncio.create_task(self._send(batch, probing=probing), name=f"send {self.name}")
+        self._sending.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("deliver.failed", sink=self.name, error=type(error).__name__)
+
+    async def _send(self, batch: Sequence[DueDelivery], *, probing: bool) -> None:
+        started = self._now()
+        outcomes = await self._outcomes(batch)
+        took = int((self._now() - started) * 1000)
+        for row, outcome in zip(batch, outcomes, strict=True):
+            tried = self._tried(row, outcome, int(started * 1000), probing=probing)
+            self._results.append((row, msgspec.structs.replace(tried, duration=took)))
+        await self._judge(outcomes)
+
+    async def _outcomes(self, batch: Sequence[DueDelivery]) -> Sequence[SendOutcome]:
+        deliveries = [self._delivery(row) for row in batch]
+        try:
+            async with asyncio.timeout(self._sink.settings.timeout):
+                outcomes = await self._sink.send(deliveries)
+            if len(outcomes) == len(batch):
+                return outcomes
+            reason = f"the sink answered {len(outcomes)} outcomes for {len(batch)} deliveries"
+        except TimeoutError:
+            reason = f"took longer than {self._sink.settings.timeout:g} s"
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            reason = "the worker stopped in the middle"
+        except Exception as error:  # noqa: BLE001 -- a sink's fault is that sink's alone
+            reason = _why(error)
+        return [TryLater(reason=reason)] * len(batch)
+
+    def _delivery(self, row: DueDelivery) -> Delivery:
+        return Delivery(id=encode(DELIVERY, row.id), sink=self.name, attempt=row.attempts + 1, event=self._render(row))
+
+    def _tried(self, row: DueDelivery, outcome: SendOutcome, started: int, *, probing: bool) -> Tried:
+        attempt = row.attempts + 1
+        tried = Tried(
+            delivery_id=row.id,
+            number=attempt,
+            started_at=started,
+            duration=0,
+            outcome="delivered",
+            detail=None,
+            state=DeliveryState.DELIVERED,
+        )
+        if isinstance(outcome, Delivered):
+            return msgspec.structs.replace(tried, detail=_cut(outcome.detail))
+        changes: dict[str, Any] = {"detail": _cut(outcome.reason)}
+        if isinstance(outcome, Rejected):
+            changes |= {"outcome": "rejected", "state": DeliveryState.DEAD}
+        elif probing:
+            due = int(self.health.probe_at * 1000)
+            changes |= {"outcome": "probe", "state": DeliveryState.PENDING, "next_at": due, "give_back": 1}
+        else:
+            changes |= self._later(attempt, outcome)
+        return msgspec.structs.replace(tried, **changes)
+
+    def _later(self, attempt: int, outcome: TryLater) -> dict[str, Any]:
+        wait = wait_after(attempt, self._sink.settings.retry, outcome.after, self._dice())
+        if wait is None:
+            return {"outcome": "failed", "state": DeliveryState.DEAD}
+        due = self._store.now_ms() + int(wait * 1000)
+        return {"outcome": "failed", "state": DeliveryState.PENDING, "next_at": due}
+
+    async def _judge(self, outcomes: Sequence[SendOutcome]) -> None:
+        """Let the batch count for or against the sink: one success is a sink that works."""
+        for outcome in outcomes:
+            if isinstance(outcome, TryLater) and outcome.after:
+                self._pace.hold(min(outcome.after, 3600.0))
+        if any(isinstance(outcome, Delivered) for outcome in outcomes):
+            if self.health.succeeded():
+                log.info("sink.resumed", sink=self.name)
+                await self._remember()
+            return
+        last = outcomes[-1]
+        await self._failed(last.reason if isinstance(last, TryLater | Rejected) else "")
+
+    async def _failed(self, reason: str) -> None:
+        tripped = self.health.failed(self._now(), reason)
+        log.warning("delivery.failed", sink=self.name, failures=self.health.failures, reason=_cut(reason))
+        if self.health.state is not SinkState.TRIPPED:
+            return
+        await self._remember()
+        if tripped:
+            self._give_back()
+            await self._tell("ops.sink_tripped", self.name, {"sink": self.name, "reason": _cut(reason)})
+
+    async def _remember(self) -> None:
+        health = self.health
+        with contextlib.suppress(StoreError):
+            await self._store.put_sink(
+                SinkRow(
+                    name=self.name,
+                    state=health.state,
+                    failures=health.failures,
+                    reason=_cut(health.reason),
+                    probe_at=int(health.probe_at * 1000),
+                )
+            )
+
+    async def _tell_dead(self, row: DueDelivery, one: Tried) -> None:
+        if row.type.startswith("ops."):
+            return  # two sinks that refuse everything would tell each other for ever
+        delivery = encode(DELIVERY, row.id)
+        data = {"id": delivery, "sink": self.name, "event": encode(EVENT, row.event_id), "type": row.type}
+        await self._tell(
+            "ops.delivery_dead", delivery, {**data, "attempts": one.number, "reason": one.detail}, row.source
+        )
+
+    async def _tell(self, event_type: str, subject: str, data: dict[str, Any], source: str = "") -> None:
+        """Let the other sinks know; an event about a sink never goes to that sink."""
+        plan = self._outbox.plan(self._store.now_ms())
+        plan.event(event_type, source, subject, data=data, never_to=self.name)
+        with contextlib.suppress(StoreError):
+            await self._store.write(plan.writes)
+
+    async def _write_results(self) -> None:
+        if not self._results:
+            return
+        results, self._results = self._results, []
+        try:
+            await self._store.tried([one for _, one in results])
+        except StoreError:
+            self._results = results + self._results
+            raise
+        for row, one in results:
+            await self._log(row, one)
+
+    def _give_back(self) -> None:
+        """Put what was taken and not started back where it was."""
+        self._results += [(row, _given_back(row, self._store.now_ms())) for row in self._ready]
+        self._ready.clear()
+
+    async def _log(self, row: DueDelivery, one: Tried) -> None:
+        if not one.outcome:
+            return
+        delivery = encode(DELIVERY, one.delivery_id)
+        line = {"id": delivery, "sink": self.name, "attempt": one.number, "ms": one.duration, "detail": one.detail}
+        if one.state == DeliveryState.DEAD:
+            log.error("delivery.dead", **line)
+            await self._tell_dead(row, one)
+        else:
+            log.debug("delivery.attempted", outcome=one.outcome, **line)
+
+
+def renderer(public_url: str | None, admin_url: str | None, prefix: str) -> Render:
+    """Return what makes public events of rows: addresses and prefix as the settings have them now."""
+
+    def render(row: DueDelivery) -> Event:
+        kind = "transcript" if row.type.startswith(("transcript.", "analysis.")) else row.type.split(".")[0]
+        return Event(
+            id=encode(EVENT, row.event_id),
+            source=f"{public_url or ''}/sources/{row.source}" if row.source else f"{public_url or ''}/hookscribe",
+            source_name=row.source,
+            type=f"{prefix}.{row.type}" if prefix else row.type,
+            time=row.time,
+            subject=row.subject,
+            call_id=encode(CALL, row.call_id) if row.call_id is not None else None,
+            data=row.data,
+            dataschema=f"{admin_url}/api/schemas/{kind}/v1" if admin_url else None,
+        )
+
+    return render
+
+
+def _given_back(row: DueDelivery, now: int) -> Tried:
+    return Tried(
+        delivery_id=row.id,
+        number=row.attempts + 1,
+        started_at=now,
+        duration=0,
+        outcome="",
+        detail=None,
+        state=DeliveryState.PENDING,
+        next_at=now,
+        give_back=1,
+    )
+
+
+def _why(error: Exception) -> str:
+    """Say what went wrong without what a stranger's exception may hold."""
+    return str(error) if isinstance(error, HookscribeError) else f"the sink raised {type(error).__name__}"
+
+
+def _cut(text: str | None) -> str | None:
+    return text[:_DETAIL] if text else None

@@ -1,0 +1,128 @@
+"""Normalize: receipts become transcripts, events and deliveries, batch by batch, each batch in one transaction."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from receiver.contract.errors import Unreadable
+from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
+from receiver.contract.provider import Provider
+from receiver.pipeline.offload import ChildDied, Offload
+from receiver.pipeline.outbox import Outbox, Plan, call_key
+from receiver.store.ids import RECEIPT, encode
+from receiver.store.records import StoredReceipt, unpack_headers
+from receiver.store.store import Store
+
+log = structlog.get_logger()
+
+_BATCH = 256
+_BATCH_BYTES = 8 * 1024 * 1024
+_LARGE = 256 * 1024
+_YIELD_EVERY = 16
+_TRIES = 3
+
+Read = tuple[StoredReceipt, str, tuple[Outcome, ...] | Unreadable]
+"""A receipt, the normalizer that read it, and what it said."""
+
+
+class Normalize:
+    """Takes waiting receipts, asks their provider what they say, and writes what follows."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, Provider[Any]],
+        outbox: Outbox,
+        *,
+        offload: Offload,
+        written: Callable[[], None],
+    ) -> None:
+        """`written` is told after each batch: there may be something to deliver."""
+        self._store = store
+        self._sources = sources
+        self._outbox = outbox
+        self._offload = offload
+        self._written = written
+
+    async def step(self) -> int:
+        """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
+        claim, batch = await self._store.claim(_BATCH, max_bytes=_BATCH_BYTES)
+        if not batch:
+            return 0
+        read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
+        plan = await self._plan(read)
+        await self._store.write(plan.writes, claim=claim)
+        self._written()
+        _log(read)
+        return len(batch)
+
+    async def _plan(self, read: Sequence[Read]) -> Plan:
+        said = [(receipt, outcome) for receipt, _, found in read if isinstance(found, tuple) for outcome in found]
+        results = {(receipt.source, one.operation, one.job_id) for receipt, one in said if isinstance(one, Result)}
+        calls = {call_key(receipt.source, one.call) for receipt, one in said if isinstance(one, Result | Notice)}
+        known = await self._store.known_transcripts(sorted(results)) if results else []
+        keys = sorted(key for key in calls if key)
+        plan = self._outbox.plan(self._store.now_ms(), known, await self._store.known_calls(keys) if keys else [])
+        for receipt, normalizer, found in read:
+            if isinstance(found, Unreadable):
+                plan.unreadable(receipt, str(found))
+            else:
+                plan.receipt(receipt, normalizer, found)
+        return plan
+
+    async def _read(self, place: int, receipt: StoredReceipt) -> Read:
+        if place % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        provider = self._sources.get(receipt.source)
+        normalizer = provider.normalizer if provider else ""
+        try:
+            return receipt, normalizer, await self._outcomes(provider, receipt)
+        except Unreadable as error:
+            return receipt, normalizer, error
+
+    async def _outcomes(self, provider: Provider[Any] | None, receipt: StoredReceipt) -> tuple[Outcome, ...]:
+        if provider is None:
+            raise Unreadable(f"no source is called {receipt.source!r} now: put it back, then reprocess")
+        if receipt.tries >= _TRIES:
+            raise Unreadable(f"crashed: the worker died {receipt.tries} times while it normalized this")
+        value = _receipt(receipt)
+        if len(receipt.body) < _LARGE:
+            return _normalized(provider, value)
+        for _ in range(_TRIES):
+            try:
+                return await self._offload.normalize(provider, value)
+            except ChildDied:
+                log.error("normalize.child_died", id=value.id, source=receipt.source)
+        raise Unreadable(f"crashed: the normalizer died {_TRIES} times over this")
+
+
+def _normalized(provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...]:
+    try:
+        return provider.normalize(receipt)
+    except Unreadable:
+        raise
+    except Exception as error:
+        log.exception("normalize.raised", id=receipt.id, source=receipt.source)
+        raise Unreadable(f"the normalizer raised {type(error).__name__}") from error
+
+
+def _receipt(stored: StoredReceipt) -> Receipt:
+    return Receipt(
+        id=encode(RECEIPT, stored.id),
+        source=stored.source,
+        provider=stored.provider,
+        verdict=Verdict(stored.verdict),
+        received_at=stored.received_at,
+        headers=unpack_headers(stored.headers),
+        body=stored.body,
+        tries=stored.tries,
+    )
+
+
+def _log(read: Sequence[Read]) -> None:
+    for receipt, _, found in read:
+        if isinstance(found, Unreadable):
+            log.warning("receipt.unreadable", id=encode(RECEIPT, receipt.id), source=receipt.source, reason=str(found))
+    log.debug("receipts.normalized", count=len(read))

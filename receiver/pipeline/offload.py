@@ -1,0 +1,99 @@
+"""Offload: a large body is normalized in a process of its own, under a time limit, and killed when it is over it.
+
+The child runs this module; both sides are the same release, and talk over pipes in length-prefixed pickles.
+"""
+
+import asyncio
+import contextlib
+import pickle
+import struct
+import sys
+from typing import IO, Any
+
+from receiver.contract.errors import Unreadable
+from receiver.contract.model import Outcome, Receipt
+from receiver.contract.provider import Provider
+
+_LENGTH = struct.Struct(">Q")
+
+
+class ChildDied(Exception):
+    """The process that normalized a body ended in the middle of it."""
+
+
+class Offload:
+    """One child at a time; started when it is needed, kept for the next body."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds`: how long one body may take."""
+        self._seconds = seconds
+        self._child: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+
+    async def normalize(self, provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...]:
+        """Return what `provider.normalize` returns. Raises Unreadable, also over time, and ChildDied."""
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    kind, value = await self._ask(pickle.dumps((provider, receipt)))
+            except TimeoutError:
+                await self.close()
+                raise Unreadable(f"normalizing took longer than {self._seconds:g} s") from None
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                await self.close()
+                raise ChildDied from error
+            except asyncio.CancelledError:
+                await self.close()
+                raise
+        if kind == "unreadable":
+            raise Unreadable(value)
+        outcomes: tuple[Outcome, ...] = value
+        return outcomes
+
+    async def _ask(self, question: bytes) -> tuple[str, Any]:
+        child = self._child or await self._start()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(_LENGTH.pack(len(question)) + question)
+        await child.stdin.drain()
+        (size,) = _LENGTH.unpack(await child.stdout.readexactly(_LENGTH.size))
+        answer: tuple[str, Any] = pickle.loads(await child.stdout.readexactly(size))  # noqa: S301 -- our own child's
+        return answer
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        self._child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", __name__), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        return self._child
+
+    async def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+def answer(question: bytes) -> bytes:
+    """Normalize one body, in the child; `question` is the pickled provider and receipt."""
+    provider, receipt = pickle.loads(question)  # noqa: S301 -- from our own parent
+    try:
+        said = ("outcomes", provider.normalize(receipt))
+    except Unreadable as error:
+        said = ("unreadable", str(error))
+    except Exception as error:  # noqa: BLE001 -- a plugin's fault is told, not its content
+        said = ("unreadable", f"the normalizer raised {type(error).__name__}")
+    return pickle.dumps(said)
+
+
+def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the parent closes the pipe."""
+    while head := questions.read(_LENGTH.size):
+        said = answer(questions.read(_LENGTH.unpack(head)[0]))
+        answers.write(_LENGTH.pack(len(said)) + said)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,301 @@
+"""Outbox: what a batch of normalized receipts leads to, planned as rows and written in one transaction.
+
+Pure: it is given what the store knows and returns what is to be written.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from receiver.contract.model import (
+    Call,
+    DeliveryState,
+    Notice,
+    Outcome,
+    Provenance,
+    ReceiptState,
+    Result,
+    Transcript,
+    Verdict,
+)
+from receiver.contract.times import from_ms
+from receiver.store.ids import CALL, EVENT, RECEIPT, TRANSCRIPT, Ids, encode
+from receiver.store.records import Done, KnownCall, KnownTranscript, StoredReceipt, Writes
+
+_json = msgspec.json.Encoder().encode
+_MEMBERS = (
+    "status",
+    "call",
+    "language",
+    "duration",
+    "created_at",
+    "completed_at",
+    "text",
+    "speakers",
+    "segments",
+    "analysis",
+    "error",
+    "metadata",
+)
+"""What of a transcript says something about the call; the rest is ours."""
+
+Key = tuple[str, str, str]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a sink takes, and how long a first delivery waits (milliseconds)."""
+
+    sink: str
+    events: tuple[str, ...]
+    sources: tuple[str, ...]
+    first_wait: int = 0
+
+    def takes(self, event_type: str, source: str, prefix: str) -> bool:
+        """Say whether an event goes here; globs may be written with or without the prefix.
+
+        An event of no source, such as one about a sink, passes whatever `sources` says.
+        """
+        full = f"{prefix}.{event_type}" if prefix else event_type
+        wanted = any(fnmatchcase(event_type, glob) or fnmatchcase(full, glob) for glob in self.events)
+        return wanted and (not source or any(fnmatchcase(source, glob) for glob in self.sources))
+
+
+class Outbox:
+    """Knows the sinks, and plans batch after batch."""
+
+    def __init__(self, routes: Sequence[Route], ids: Ids, prefix: str = "") -> None:
+        self.ids = ids
+        self._routes = tuple(routes)
+        self._prefix = prefix
+        self._chosen: dict[tuple[str, str], tuple[Route, ...]] = {}
+
+    def routes(self, event_type: str, source: str) -> tuple[Route, ...]:
+        """Return the sinks that an event goes to."""
+        key = (event_type, source)
+        if key not in self._chosen:
+            if len(self._chosen) > 10_000:
+                self._chosen.clear()
+            self._chosen[key] = tuple(route for route in self._routes if route.takes(*key, self._prefix))
+        return self._chosen[key]
+
+    def plan(self, now: int, known: Iterable[KnownTranscript] = (), calls: Iterable[KnownCall] = ()) -> "Plan":
+        """Start a batch; `now` in Unix milliseconds, `known` and `calls` what the store has of its results."""
+        return Plan(self, now, known, calls)
+
+
+class Plan:
+    """The rows of one batch."""
+
+    def __init__(self, outbox: Outbox, now: int, known: Iterable[KnownTranscript], calls: Iterable[KnownCall]) -> None:
+        self.writes = Writes()
+        self._outbox = outbox
+        self._now = now
+        self._known: dict[Key, KnownTranscript] = {(one.source, one.operation, one.job_id): one for one in known}
+        self._calls: dict[str, KnownCall] = {call.key: call for call in calls}
+
+    def receipt(self, receipt: StoredReceipt, normalizer: str, outcomes: Sequence[Outcome]) -> None:
+        """Add what one receipt became."""
+        became = [self._outcome(receipt, normalizer, outcome) for outcome in outcomes]
+        done = Done(id=receipt.id, state=ReceiptState.NORMALIZED, outcome=_json(became).decode(), reason=None)
+        self.writes.done.append(done)
+
+    def unreadable(self, receipt: StoredReceipt, reason: str) -> None:
+        """Add that a receipt cannot be read; it is kept, and people are told."""
+        self.writes.done.append(Done(id=receipt.id, state=ReceiptState.UNREADABLE, outcome=None, reason=reason))
+        summary = {
+            "id": encode(RECEIPT, receipt.id),
+            "source": receipt.source,
+            "provider": receipt.provider,
+            "received_at": from_ms(receipt.received_at),
+            "size": len(receipt.body),
+            "reason": reason,
+        }
+        self.event("ops.receipt_unreadable", receipt.source, encode(RECEIPT, receipt.id), data=summary)
+
+    def event(
+        self,
+        event_type: str,
+        source: str,
+        subject: str,
+        *,
+        data: Any = None,
+        time: str | None = None,
+        call_id: int | None = None,
+        transcript: tuple[int, int] | None = None,
+        never_to: str | None = None,
+    ) -> int:
+        """Add an event and a delivery for each sink that takes it; return its id.
+
+        `data` is any JSON, or `transcript` names the id and version that it is about.
+        """
+        number = self._outbox.ids.next()
+        about, version = transcript or (None, None)
+        body = None if transcript else _json(data)
+        when = time or from_ms(self._now)
+        self.writes.events.append((number, source, event_type, when, subject, call_id, about, version, body))
+        for route in self._outbox.routes(event_type, source):
+            if route.sink != never_to:
+                delivery = self._outbox.ids.next()
+                due = self._now + route.first_wait
+                row = (delivery, route.sink, number, call_id, DeliveryState.PENDING, due, self._now)
+                self.writes.deliveries.append(row)
+        return number
+
+    def _outcome(self, receipt: StoredReceipt, normalizer: str, outcome: Outcome) -> dict[str, Any]:
+        if isinstance(outcome, Result):
+            return self._result(receipt, normalizer, outcome)
+        if isinstance(outcome, Notice):
+            return self._notice(receipt, outcome)
+        return {"progress": outcome.job_id, "status": outcome.status}
+
+    def _notice(self, receipt: StoredReceipt, notice: Notice) -> dict[str, Any]:
+        keyed = notice.call is not None and notice.call.external_id is not None
+        call_id = self._call(receipt.source, notice.call)[0] if keyed else None
+        number = self.event(
+            f"{receipt.provider}.{notice.name}",
+            receipt.source,
+            encode(RECEIPT, receipt.id),
+            data={"provider": receipt.provider, "name": notice.name, "body": notice.body},
+            time=from_ms(receipt.received_at),
+            call_id=call_id,
+        )
+        return {"event": encode(EVENT, number)}
+
+    def _result(self, receipt: StoredReceipt, normalizer: str, result: Result) -> dict[str, Any]:
+        known = self._known.get((receipt.source, result.operation, result.job_id))
+        digest = result_digest(result)
+        kept_as = "new" if known is None else _compared(known, result, digest)
+        if known is not None and kept_as != "version":
+            return {"transcript": encode(TRANSCRIPT, known.id), "version": known.version, "as": kept_as}
+        number = known.id if known else self._outbox.ids.next()
+        version = known.version + 1 if known else 1
+        self._add_version(receipt, normalizer, result, digest, (number, version))
+        return {"transcript": encode(TRANSCRIPT, number), "version": version, "as": kept_as}
+
+    def _add_version(
+        self, receipt: StoredReceipt, normalizer: str, result: Result, digest: bytes, place: tuple[int, int]
+    ) -> None:
+        key = (receipt.source, result.operation, result.job_id)
+        known = self._known.get(key)
+        call_id, call = self._call(receipt.source, result.call, known.call_id if known else None)
+        number, version = place
+        doc = _json(_transcript(receipt, normalizer, result, call, place))
+        self.writes.versions.append((number, version, receipt.id, self._now, normalizer, doc))
+        self.writes.transcripts[key] = (
+            *(number, receipt.source, receipt.provider, result.operation, result.job_id, result.kind, call_id),
+            *(result.status, version, digest, result.completed_at, receipt.received_at),
+        )
+        self.event(
+            f"{result.kind}.{_what_happened(known, result)}",
+            receipt.source,
+            encode(TRANSCRIPT, number),
+            time=result.completed_at or from_ms(receipt.received_at),
+            call_id=call_id,
+            transcript=place,
+        )
+        self._known[key] = KnownTranscript(
+            source=receipt.source,
+            operation=result.operation,
+            job_id=result.job_id,
+            id=number,
+            kind=result.kind,
+            call_id=call_id,
+            status=result.status,
+            version=version,
+            digest=digest,
+            dated=result.completed_at,
+            doc=doc,
+        )
+
+    def _call(self, source: str, facts: Call | None, belongs_to: int | None = None) -> tuple[int, Call]:
+        """Return the call that a result is about, with everything known of it; make it where it is new."""
+        facts = facts or Call()
+        key = call_key(source, facts)
+        known = self._calls.get(key) if key else None
+        if known is not None:
+            return known.id, self._learn(known, facts)
+        number = belongs_to or self._outbox.ids.next()
+        call = msgspec.structs.replace(facts, id=encode(CALL, number))
+        if belongs_to is None:
+            doc = _json(call)
+            self.writes.calls.append((number, key, self._now, self._now, doc))
+            if key:
+                self._calls[key] = KnownCall(key=key, id=number, doc=doc)
+        return number, call
+
+    def _learn(self, known: KnownCall, facts: Call) -> Call:
+        before = msgspec.json.decode(known.doc, type=Call)
+        news = {name: value for name, value in msgspec.structs.asdict(facts).items() if value is not None}
+        call = msgspec.structs.replace(before, **news)
+        if call != before:
+            doc = _json(call)
+            self._calls[known.key] = KnownCall(key=known.key, id=known.id, doc=doc)
+            self.writes.changed_calls.append({"id": known.id, "now": self._now, "doc": doc})
+        return call
+
+
+def call_key(source: str, call: Call | None) -> str | None:
+    """Return what results of one call have in common, or None where the provider names none."""
+    return f"{source}:{call.external_id}" if call is not None and call.external_id else None
+
+
+def result_digest(result: Result) -> bytes:
+    """Return the digest by which copies of one result are recognised: without what may differ between copies."""
+    steady = {name: value for name, value in result.metadata.items() if name not in result.volatile}
+    same = msgspec.structs.replace(result, metadata=steady, volatile=frozenset())
+    return hashlib.blake2b(_json(same), digest_size=16).digest()
+
+
+def only_lacks(new: Any, old: Any) -> bool:
+    """Say whether `new` says nothing that `old` does not: equal, but for things that are missing or empty."""
+    if new is None or new in ("", [], {}):
+        return True
+    if isinstance(new, dict):
+        return isinstance(old, dict) and all(only_lacks(value, old.get(name)) for name, value in new.items())
+    if isinstance(new, list):
+        return isinstance(old, list) and len(new) == len(old) and all(map(only_lacks, new, old))
+    return bool(new == old)
+
+
+def _compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
+    """Say what another result for a known transcript is: `same`, `older`, `less` (it only lacks things), `version`."""
+    if known.digest == digest:
+        return "same"
+    if known.dated and result.completed_at and result.completed_at < known.dated:
+        return "older"
+    new = {name: value for name, value in _content(msgspec.to_builtins(result)).items() if name != "call"}
+    new["metadata"] = {name: value for name, value in result.metadata.items() if name not in result.volatile}
+    return "less" if only_lacks(new, msgspec.json.decode(known.doc)) else "version"
+
+
+def _content(transcript: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: transcript[name] for name in _MEMBERS}
+
+
+def _what_happened(known: KnownTranscript | None, result: Result) -> str:
+    first = known is None or (known.status == "failed" and result.status == "completed")
+    return result.status if first else "updated"
+
+
+def _transcript(
+    receipt: StoredReceipt, normalizer: str, result: Result, call: Call, place: tuple[int, int]
+) -> Transcript:
+    content = {name: getattr(result, name) for name in _MEMBERS if name != "call"}
+    return Transcript(
+        id=encode(TRANSCRIPT, place[0]),
+        version=place[1],
+        source=receipt.source,
+        provider=receipt.provider,
+        operation=result.operation,
+        job_id=result.job_id,
+        job=None,
+        call=call,
+        received_at=from_ms(receipt.received_at),
+        provenance=Provenance(
+            receipt_id=encode(RECEIPT, receipt.id), verdict=Verdict(receipt.verdict), normalizer=normalizer
+        ),
+        **content,
+    )

@@ -1,0 +1,91 @@
+"""Schedule: when a delivery is tried again, and when a sink that fails is left alone. Pure arithmetic."""
+
+from collections.abc import Callable, Sequence
+
+from receiver.contract.model import SinkState
+
+TRIP_AFTER = 5
+"""Failures in a row."""
+_PROBE_FIRST = 5.0
+_PROBE_MOST = 60.0
+_JITTER = 0.2
+_LONGEST_WAIT = 7 * 86_400
+
+
+def wait_after(attempt: int, retry: Sequence[float], asked: float | None, dice: float) -> float | None:
+    """Return the seconds until the next try after the failed try `attempt` (from 1), or None where it was the last.
+
+    `retry` holds the wait before each try, `asked` what the other side asked for, `dice` is between 0 and 1.
+    """
+    if attempt >= len(retry):
+        return None
+    jittered = retry[attempt] * (1 - _JITTER + 2 * _JITTER * dice)
+    return max(jittered, min(asked or 0.0, _LONGEST_WAIT))
+
+
+class Health:
+    """A sink's health: trips after failures in a row, is probed, and comes back step by step."""
+
+    def __init__(self, state: SinkState = SinkState.RUNNING, failures: int = 0, probe_at: float = 0.0) -> None:
+        self.state = state
+        self.failures = failures
+        self.probe_at = probe_at
+        self.reason: str | None = None
+        self._ramp: int | None = 1 if state is SinkState.TRIPPED else None
+
+    def allowed(self, now: float, most: int) -> int:
+        """Return how many sends may be under way at once: none, one probe, or more and more up to `most`."""
+        if self.state is SinkState.PAUSED:
+            return 0
+        if self.state is SinkState.TRIPPED:
+            return 1 if now >= self.probe_at else 0
+        return min(self._ramp or most, most)
+
+    def succeeded(self) -> bool:
+        """Note a success; return True where the sink came back by it."""
+        back = self.state is SinkState.TRIPPED
+        self.failures = 0
+        if back:
+            self.state, self.reason, self._ramp = SinkState.RUNNING, None, 1
+        elif self._ramp is not None:
+            self._ramp = None if self._ramp >= 64 else self._ramp * 2
+        return back
+
+    def failed(self, now: float, reason: str) -> bool:
+        """Note a failure; return True where the sink tripped by it."""
+        self.failures += 1
+        if self.state is SinkState.RUNNING and self.failures < TRIP_AFTER:
+            return False
+        tripped = self.state is SinkState.RUNNING
+        if self.state is not SinkState.PAUSED:
+            self.state, self.reason, self._ramp = SinkState.TRIPPED, reason, 1
+        self.probe_at = now + min(_PROBE_MOST, _PROBE_FIRST * 2 ** max(0, self.failures - TRIP_AFTER))
+        return tripped
+
+    def ordered(self, state: SinkState) -> None:
+        """Take an operator's word: paused, or running again."""
+        if state is SinkState.RUNNING and self.state is not SinkState.RUNNING:
+            self.failures, self.reason, self._ramp = 0, None, 1
+        self.state = state
+
+
+class Pace:
+    """At most so many sends a second, and none before a moment that the other side named."""
+
+    def __init__(self, rate: float | None, now: Callable[[], float]) -> None:
+        """`now` is any clock in seconds that does not step back."""
+        self._gap = 1 / rate if rate else 0.0
+        self._now = now
+        self._free_at = 0.0
+
+    def wait(self) -> float:
+        """Return the seconds until the next send may start."""
+        return max(0.0, self._free_at - self._now())
+
+    def sent(self) -> None:
+        """Note that a send starts now."""
+        self._free_at = max(self._free_at, self._now()) + self._gap
+
+    def hold(self, seconds: float) -> None:
+        """Start nothing for so long."""
+        self._free_at = max(self._free_at, self._now() + seconds)
