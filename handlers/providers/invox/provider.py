@@ -58,7 +58,7 @@ class Invox(Provider[InvoxSettings]):
 
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:  # noqa: ARG002
         """Say how the signature stands, also where the token was refused first."""
-        return (self._verify(request.body)[1],) if self._values else ()
+        return (self._verify(request.body, None)[1],) if self._values else ()
 
     def message_key(self, proven: Proven) -> bytes:
         """Return the request id with a digest of it, the status and the transcription as they stand in the body."""
@@ -95,7 +95,7 @@ class Invox(Provider[InvoxSettings]):
         return SignedRequest(token=token, headers=((b"content-type", b"application/json"),), body=body)
 
     def _signed(self, request: InboundRequest) -> Proven | Refused:
-        reason, noted = self._verify(request.body)
+        reason, noted = self._verify(request.body, self._values.glance(request.body))
         if reason is not None:
             return Refused(reason=reason, checks=(noted,))
         return Proven(request=request, verdict=Verdict.SIGNATURE, checks=(noted,))
@@ -103,16 +103,16 @@ class Invox(Provider[InvoxSettings]):
     def _note(self, body: bytes) -> Check:
         if len(body) > _ADVISED:
             return check(None, f"not looked for in a body of more than {_ADVISED} bytes")
-        return self._values.glance(body) or self._verify(body)[1]
+        return self._values.glance(body) or self._verify(body, None)[1]
 
-    def _verify(self, body: bytes) -> tuple[Reason | None, Check]:
+    def _verify(self, body: bytes, match: Check | None) -> tuple[Reason | None, Check]:
         try:
             document = ecmascript.parse(body)
         except ecmascript.NotJson as error:
             return Reason.BODY_UNEXPECTED, check(None, str(error))
         if (wrong := _misshapen(document)) is not None:
             return Reason.BODY_UNEXPECTED, check(None, wrong)
-        return self._values.verify(document)
+        return (None, match) if match else self._values.verify(document)
 
 
 class _Message(msgspec.Struct, rename="camel"):
@@ -138,7 +138,7 @@ def _misshapen(document: Any) -> str | None:
     request_id = document.get("requestId")
     if not isinstance(request_id, str) or not request_id or "|" in request_id:
         return 'member requestId is not a text without "|"'
-    if not isinstance(document.get("transcription", []), list):
+    if not isinstance(document.get("transcription"), list | None):
         return "member transcription is not a list"
     if isinstance(document.get("createdAt"), bool | list | dict):
         return "member createdAt is neither a number nor a text"

@@ -78,12 +78,10 @@ def _listed(document: dict[str, Any], *, required: bool) -> list[Any]:
     value = document.get("transcription")
     if value is None and not required:
         return []
+    if "transcription" not in document:
+        raise Unreadable("member transcription is missing")
     if not isinstance(value, list):
-        raise (
-            _wrong("transcription", value, "a list")
-            if "transcription" in document
-            else Unreadable("member transcription is missing")
-        )
+        raise _wrong("transcription", value, "a list")
     return value
 
 
@@ -145,10 +143,10 @@ def _speakers(segments: Iterable[Segment], roles: Roles) -> tuple[Speaker, ...]:
             continue
         so_far = talked.setdefault(segment.speaker, None)
         if segment.start is not None and segment.end is not None and segment.end >= segment.start:
-            talked[segment.speaker] = round((so_far or 0.0) + segment.end - segment.start, 3)
+            talked[segment.speaker] = (so_far or 0.0) + segment.end - segment.start
     return tuple(
-        Speaker(id=label, label=label, role=roles.get(label), talk_time=talk_time)
-        for label, talk_time in talked.items()
+        Speaker(id=label, label=label, role=roles.get(label), talk_time=None if talk is None else round(talk, 3))
+        for label, talk in talked.items()
     )
 
 
@@ -161,9 +159,9 @@ def _metadata(document: dict[str, Any], *, failed: bool) -> dict[str, Any]:
         placed.add("createdAt")
     metadata = {name: value for name, value in document.items() if name not in placed and value is not None}
     extras = {
-        str(index): extra
+        str(index): {name: value for name, value in item.items() if name not in _OF_SEGMENT}
         for index, item in enumerate(document.get("transcription") or ())
-        if (extra := {name: value for name, value in item.items() if name not in _OF_SEGMENT})
+        if not item.keys() <= _OF_SEGMENT
     }
     return {**metadata, "transcription": extras} if extras else metadata
 

@@ -12,7 +12,7 @@ from javascript import Node
 
 from handlers.providers.invox import Invox, InvoxSettings
 from receiver.contract.errors import ConfigError, Unreadable
-from receiver.contract.model import InboundRequest, Outcome, Receipt, Result, Verdict
+from receiver.contract.model import InboundRequest, Outcome, Receipt, Result, ResultError, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.settings import Secret
 from receiver.testing.provider import ProviderContract
@@ -130,6 +130,17 @@ def test_a_signature_made_by_node_is_recognised(node: Node, body: dict[str, Any]
     assert note(advisory).ok is True
 
 
+@pytest.mark.parametrize("transcription", [{}, {"transcription": None}])
+def test_a_signed_failure_is_proven_and_read(node: Node, transcription: dict[str, Any]) -> None:
+    """No page says that a failed job calls back; if it does as polling answers, it is a failed transcript."""
+    body = {"requestId": "r", **transcription, "processingStatus": "ERROR", "errorMessage": "no speech"}
+    body = signed(node, body, [*DOCUMENTED, "processingStatus", "errorMessage"], "public-key", "secret-key")
+    assert reason(source("required", **ORGANIZATION).prove(arriving(body), 0)) is Verdict.SIGNATURE
+    failed = result(body)
+    assert (failed.status, failed.error) == ("failed", ResultError(code="ERROR", message="no speech"))
+    assert (failed.text, failed.metadata) == (None, {})
+
+
 @pytest.mark.parametrize(
     ("keys", "api_key", "key", "words"),
     [
@@ -208,7 +219,7 @@ def genuine(node: Node) -> dict[str, Any]:
         ({"requestId": ""}, Reason.BODY_UNEXPECTED),
         ({"requestId": None}, Reason.BODY_UNEXPECTED),
         ({"transcription": "[]"}, Reason.BODY_UNEXPECTED),
-        ({"transcription": None}, Reason.BODY_UNEXPECTED),
+        ({"transcription": None}, Reason.SIGNATURE_MISMATCH),
         ({"createdAt": [1]}, Reason.BODY_UNEXPECTED),
         ({"createdAt": True}, Reason.BODY_UNEXPECTED),
     ],
@@ -223,6 +234,19 @@ def test_a_changed_callback_is_refused_or_noted(genuine: dict[str, Any], change:
     assert reason(proven) is Verdict.TOKEN
     assert note(proven) == note(refused)
     assert note(proven).ok is not True
+
+
+def test_look_alikes_of_what_was_signed_do_not_match(node: Node) -> None:
+    """A line end is not the backslash and n that were signed, null is not the word; padding belongs to a signature."""
+    provider = source("required", **ORGANIZATION)
+    genuine = signed(
+        node, CALLBACK | {"requestId": "a\\n", "createdAt": "null"}, DOCUMENTED, "public-key", "secret-key"
+    )
+    assert reason(provider.prove(arriving(genuine), 0)) is Verdict.SIGNATURE
+    for change in ({"requestId": "a\n"}, {"createdAt": None}):
+        assert reason(provider.prove(arriving(genuine | change), 0)) is Reason.SIGNATURE_MISMATCH
+    unpadded = genuine | {"signature": genuine["signature"][:-1]}
+    assert reason(provider.prove(arriving(unpadded), 0)) is Reason.SIGNATURE_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -451,6 +475,7 @@ def test_odd_segments_are_kept_as_far_as_they_go() -> None:
         (None, 2.0, None, "a"),
         (None, None, None, ""),
     ]
+    assert result(CALLBACK | {"model": None, "mode": False}).metadata == {"mode": False}
     assert (read.text, [speaker.talk_time for speaker in read.speakers]) == ("a\n", [None])
 
 
