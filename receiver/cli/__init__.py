@@ -15,6 +15,8 @@ import click
 from receiver.contract.errors import ConfigError, HookscribeError, UsageError
 
 COMMANDS = {
+    "serve": ("receiver.cli.serve:serve", "Receive, normalize and deliver until stopped."),
+    "migrate": ("receiver.cli.serve:migrate", "Bring the store to this release's schema."),
     "config": ("receiver.cli.settings:config", "Print every setting in force, secrets masked."),
     "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
 }

@@ -1,0 +1,162 @@
+"""Serves: the listeners of a role on their addresses, until a signal says stop."""
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import structlog
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from receiver.config import Config, address
+from receiver.contract.errors import ConfigError
+from receiver.registry import Registry
+from receiver.runtime import Role, Running, running
+from receiver.store.opening import sqlite_path
+from receiver.web.body import Bodies
+from receiver.web.public import Hooks, public_app
+
+log = structlog.get_logger()
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running receiver listens, as URLs; None where the role has no such listener."""
+
+    public: str | None
+    admin: str | None
+
+
+class _Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Config, registry: Registry, role: Role = "all") -> AsyncIterator[tuple[Running, Addresses]]:
+    """Run a receiver with its listeners as long as the block runs; then stop within the grace time.
+
+    Raises ConfigError where an address is taken, and what `running` raises.
+    """
+    _raise_file_limit()
+    async with contextlib.AsyncExitStack() as stack:
+        run = await stack.enter_async_context(running(config, registry, role))
+        listen = config.root.listen
+        public = admin = None
+        if run.ingest is not None:
+            hooks = Hooks(run.ingest, _bodies(config), run.refusals.unknown)
+            app: ASGIApp = public_app(hooks)
+            if listen.admin.startswith("/"):
+                app = _under(listen.admin, _admin(run), app)
+            public = await stack.enter_async_context(_listening(app, listen.public, config.root.grace))
+            admin = f"{public}{listen.admin}" if listen.admin.startswith("/") else None
+        if admin is None and not listen.admin.startswith("/"):
+            admin = await stack.enter_async_context(_listening(_admin(run), listen.admin, config.root.grace))
+        yield run, Addresses(public=public, admin=admin)
+        log.info("serve.stopping")
+
+
+async def serve(config: Config, registry: Registry, role: Role, started: "Started") -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(config, registry, role) as (run, addresses):
+        started(run, addresses)
+        await stop.wait()
+
+
+class Started:
+    """Told once everything listens."""
+
+    def __call__(self, run: Running, addresses: Addresses) -> None:
+        """Say so in the log."""
+        sources = {name: list(provider.proofs()) for name, provider in run.runtime.sources.items()}
+        log.info("serve.started", public=addresses.public, admin=addresses.admin, sources=sources)
+        for name, provider in run.runtime.sources.items():
+            if provider.settings.verify == "none":
+                log.warning("source.unverified", source=name, why='verify = "none": anybody may send here')
+
+
+def _bodies(config: Config) -> Bodies:
+    limits = config.root.limits
+    folder = sqlite_path(config.root.store).absolute().parent
+    return Bodies(
+        memory=limits.memory, disk=limits.spool, large=limits.large_body, seconds=limits.body_timeout, folder=folder
+    )
+
+
+def _admin(run: Running) -> ASGIApp:
+    from starlette.applications import Starlette
+
+    return Starlette()
+
+
+def _under(prefix: str, admin: ASGIApp, public: ASGIApp) -> ASGIApp:
+    """Serve people under a path of the public listener, for platforms with one port."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == prefix or path.startswith(prefix + "/"):
+            await admin({**scope, "root_path": prefix}, receive, send)
+        else:
+            await public(scope, receive, send)
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: ASGIApp, where: str, grace: float) -> AsyncIterator[str]:
+    """Listen as long as the block runs; yield the address as a URL."""
+    server = _Listener(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=max(1, int(grace)),
+        )
+    )
+    with _bound(where) as bound:
+        host, port = bound.getsockname()[:2]
+        task = asyncio.create_task(server.serve([bound]))
+        try:
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@contextlib.contextmanager
+def _bound(where: str) -> Iterator[socket.socket]:
+    host, port = address(where)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"listen: {where} cannot be listened on: {error.strerror}") from error
+        bound.listen(2048)
+        bound.setblocking(False)
+        yield bound
+
+
+def _raise_file_limit() -> None:
+    """Let a thousand slow senders have a connection and a file each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
