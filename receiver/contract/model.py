@@ -1,5 +1,6 @@
 """The values that travel the path, one type a step: InboundRequest, Receipt, Result, Event, Delivery, Attempt."""
 
+import hashlib
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -9,11 +10,26 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Header names in lower case and values, as they came."""
 
 
+class TokenDigest(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of the token of a refused request: enough to compare it later, not to use it."""
+
+    digest: bytes
+    """SHA-256 of its UTF-8."""
+    length: int
+    """In characters."""
+
+    @classmethod
+    def of(cls, token: str) -> "TokenDigest":
+        """Return what is kept of a token."""
+        return cls(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), len(token))
+
+
 class InboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request to the public listener: nobody knows yet who sent it."""
 
     source: str
-    token: str | None
+    token: str | TokenDigest | None
+    """As the URL had it; its digest where the request comes from the quarantine."""
     headers: Headers
     body: bytes
     received_at: int

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from receiver.contract.errors import ConfigError
-from receiver.contract.model import InboundRequest, Verdict
+from receiver.contract.model import InboundRequest, TokenDigest, Verdict
 from receiver.contract.settings import Secret, Settings, about
 
 
@@ -84,21 +84,21 @@ class Tokens:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def refusal(self, token: str | None) -> Refused | None:
+    def refusal(self, token: str | TokenDigest | None) -> Refused | None:
         """Return None where `token` is one of ours, else why not."""
         if token is None:
             check = Check(scheme="token", ok=None, detail="the URL carries no token: /hooks/<source>/<token>")
             return Refused(reason=Reason.TOKEN_MISSING, checks=(check,))
-        given = digest(token.encode("utf-8", "surrogatepass"))
+        given = TokenDigest.of(token) if isinstance(token, str) else token
         found = False
         for known in self._digests:
-            found |= hmac.compare_digest(given, known)
+            found |= hmac.compare_digest(given.digest, known)
         if found:
             return None
         check = Check(
             scheme="token",
             ok=False,
-            detail=f"the token in the URL ({len(token)} characters) is none of the {len(self._digests)} configured",
+            detail=f"the token in the URL ({given.length} characters) is none of the {len(self._digests)} configured",
         )
         return Refused(reason=Reason.TOKEN_UNKNOWN, checks=(check,))
 

@@ -1,0 +1,93 @@
+"""Verify: say of any request what proves it or what is wrong with it, and admit from the quarantine what proves now."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from receiver.contract.model import InboundRequest, TokenDigest
+from receiver.contract.proof import Check, Proven, Refused
+from receiver.contract.provider import Provider
+from receiver.masking import shown_headers
+from receiver.pipeline.ingest import prove, receipt_for
+from receiver.store.quarantine.quarantine import Quarantine
+from receiver.store.quarantine.records import Quarantined
+from receiver.store.records import Kept, NewReceipt
+from receiver.store.store import Store
+
+log = structlog.get_logger()
+
+_DAY_MS = 86_400_000
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """How proof ended, every check with what else would have matched, and what it was tried on, without content."""
+
+    proof: Proven | Refused
+    checks: tuple[Check, ...]
+    tried_on: Mapping[str, Any]
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one quarantined request: kept as a receipt, or refused again."""
+
+    id: int
+    kept: Kept | None = None
+    refused: Refused | None = None
+
+
+def explain_proof(provider: Provider[Any], request: InboundRequest, now: float) -> Explanation:
+    """Prove `request` as at `now` (Unix seconds) and say everything that an operator can be told."""
+    proof = prove(provider, request, now)
+    checks = tuple(dict.fromkeys((*proof.checks, *explained(provider, request, now))))
+    return Explanation(proof=proof, checks=checks, tried_on=described(request))
+
+
+def explained(provider: Provider[Any], request: InboundRequest, now: float) -> tuple[Check, ...]:
+    """Return what the provider knows besides its verdict; slow. A provider that raises explains that."""
+    try:
+        return provider.explain(request, now)
+    except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
+        log.error("explain.raised", source=request.source, error=type(error).__name__)
+        return (Check(scheme="provider", ok=None, detail=f"the provider's code raised {type(error).__name__}"),)
+
+
+def described(request: InboundRequest) -> dict[str, Any]:
+    """Return what can be compared with the sender's own notes: lengths, digests, headers that tell nothing secret."""
+    token = TokenDigest.of(request.token) if isinstance(request.token, str) else request.token
+    return {
+        "body": f"{len(request.body)} bytes, SHA-256 {hashlib.sha256(request.body).hexdigest()}",
+        "url_token": f"{token.length} characters, SHA-256 {token.digest.hex()[:16]}…" if token else "none",
+        "headers": shown_headers(request.headers),
+    }
+
+
+async def admit(
+    found: Sequence[Quarantined], sources: Mapping[str, Provider[Any]], store: Store, quarantine: Quarantine
+) -> list[Admission]:
+    """Keep as receipts those that prove, as at the time when they came, and take these out of the quarantine.
+
+    Done twice, it finds redeliveries: a crash in between loses and doubles nothing. Raises StoreUnavailable.
+    """
+    proofs = {one.id: (sources[one.request.source], _proof(sources, one)) for one in found}
+    proven = {number: (by, proof) for number, (by, proof) in proofs.items() if isinstance(proof, Proven)}
+    receipts = [_receipt(by, proof, store) for by, proof in proven.values()]
+    kept = dict(zip(proven, await store.keep(receipts) if receipts else (), strict=True))
+    if kept:
+        await quarantine.drop([*kept])
+    return [
+        Admission(id=number, kept=kept.get(number), refused=proof if isinstance(proof, Refused) else None)
+        for number, (_, proof) in proofs.items()
+    ]
+
+
+def _proof(sources: Mapping[str, Provider[Any]], one: Quarantined) -> Proven | Refused:
+    return prove(sources[one.request.source], one.request, one.request.received_at / 1000)
+
+
+def _receipt(provider: Provider[Any], proven: Proven, store: Store) -> NewReceipt:
+    """Make the row; its redelivery key counts from today, so that a copy which came in the meantime is found."""
+    receipt = receipt_for(provider, proven, store.ids.next())
+    return msgspec.structs.replace(receipt, day=store.now_ms() // _DAY_MS)
