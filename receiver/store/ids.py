@@ -75,3 +75,8 @@ def decode(prefix: str, text: str) -> int:
 def at(milliseconds: int) -> int:
     """Return the lowest id that could be made at a moment (Unix milliseconds): the bound of a range of time."""
     return max(0, milliseconds - EPOCH_MS) << 22
+
+
+def moment(number: int) -> int:
+    """Return when an id was made, Unix milliseconds."""
+    return (number >> 22) + EPOCH_MS

@@ -58,6 +58,8 @@ CREATE TABLE transcripts (
 
 CREATE INDEX transcripts_received ON transcripts (received_at, id);
 CREATE INDEX transcripts_source ON transcripts (source, received_at, id);
+CREATE INDEX transcripts_provider ON transcripts (provider, received_at, id);
+CREATE INDEX transcripts_failed ON transcripts (received_at, id) WHERE status = 'failed';
 CREATE INDEX transcripts_call ON transcripts (call_id);
 CREATE INDEX transcripts_job ON transcripts (job_id);
 
@@ -84,7 +86,9 @@ CREATE TABLE events (
     data BLOB
 ) STRICT;
 
-CREATE INDEX events_call ON events (call_id) WHERE call_id IS NOT NULL;
+CREATE INDEX events_type ON events (type, id);
+CREATE INDEX events_source ON events (source, id);
+CREATE INDEX events_call ON events (call_id, id) WHERE call_id IS NOT NULL;
 
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY,
@@ -101,7 +105,7 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_due ON deliveries (sink, next_at, id) WHERE state = 'pending';
 CREATE INDEX deliveries_call ON deliveries (sink, call_id, id) WHERE state IN ('pending', 'in_flight');
-CREATE INDEX deliveries_state ON deliveries (state, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_state ON deliveries (state, id, sink) WHERE state <> 'delivered';
 CREATE INDEX deliveries_event ON deliveries (event_id);
 CREATE INDEX deliveries_sink ON deliveries (sink, id);
 

@@ -1,0 +1,140 @@
+"""Reading page by page: parameters become conditions, places become cursors; the same for API and command line.
+
+A page goes on after the last row of the one before, by key and not by number: rows added meanwhile move nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from receiver.contract.errors import NotFound, UsageError
+from receiver.store import ids
+
+DEFAULT_LIMIT = 50
+MOST = 1000
+_LAST = (1 << 63) - 1
+
+Condition = tuple[str, dict[str, Any]]
+Filter = Callable[[str], Condition]
+"""Makes a condition, with its parameters, of a text. Raises UsageError or ValueError, which says what was expected."""
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """One page that is asked for."""
+
+    where: list[str]
+    params: dict[str, Any]
+    limit: int
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A list: its name, the columns that order it (newest first), and its filters by the names of their parameters."""
+
+    name: str
+    order: tuple[str, ...]
+    filters: dict[str, Filter]
+
+    def read(self, given: Mapping[str, str]) -> Asked:
+        """Read the parameters of a request or command. Raises UsageError, which names the parameter."""
+        known = [*self.filters, "limit", "cursor"]
+        if unknown := sorted(set(given) - set(known)):
+            raise UsageError(f"{unknown[0][:40]!r} is no parameter of {self.name}; known are {', '.join(known)}")
+        where, params = self._place(given.get("cursor"))
+        for name in given:
+            if name in self.filters:
+                condition, values = _read(name, self.filters[name], given[name])
+                where.append(condition)
+                params |= values
+        limit = _read("limit", _limit, given["limit"])[1]["limit"] if "limit" in given else DEFAULT_LIMIT
+        return Asked(where=where, params={**params, "limit": limit + 1}, limit=limit)
+
+    def cursor(self, place: Sequence[int]) -> str:
+        """Return the cursor that goes on after a row, by the values of its `order`."""
+        return base64.urlsafe_b64encode(msgspec.json.encode([self.name, *place])).decode().rstrip("=")
+
+    def _place(self, cursor: str | None) -> tuple[list[str], dict[str, Any]]:
+        place = [_LAST] * len(self.order) if cursor is None else self._decoded(cursor)
+        names = [f"before{number}" for number in range(len(place))]
+        slots = ", ".join(f":{name}" for name in names)
+        below = f"({', '.join(self.order)}) < ({slots})" if len(place) > 1 else f"{self.order[0]} < {slots}"
+        return [below], dict(zip(names, place, strict=True))
+
+    def _decoded(self, cursor: str) -> list[int]:
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+            name, *place = msgspec.json.decode(raw, type=list[int | str])
+        except (binascii.Error, ValueError, msgspec.DecodeError):
+            name, place = "", []
+        numbers = [number for number in place if isinstance(number, int) and 0 <= number <= _LAST]
+        if name != self.name or len(numbers) != len(self.order) or len(place) != len(numbers):
+            raise UsageError(f"cursor: it is none of {self.name}; take `next` of the page before, or leave it out")
+        return numbers
+
+
+def equal(column: str, name: str) -> Filter:
+    """Filter by a text."""
+    return lambda text: (f"{column} = :{name}", {name: text})
+
+
+def word(column: str, words: type[StrEnum]) -> Filter:
+    """Filter by one of a set of words; it stands in the statement itself, so that partial indexes serve it."""
+
+    def read(text: str) -> Condition:
+        if text not in list(words):
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return f"{column} = '{words(text)}'", {}
+
+    return read
+
+
+def one_of(column: str, name: str, prefix: str) -> Filter:
+    """Filter by a public id."""
+    return lambda text: (f"{column} = :{name}", {name: ids.decode(prefix, text)})
+
+
+def since(column: str, moment: Callable[[int], int] = ids.at) -> Filter:
+    """Filter by the earliest time; `moment` turns Unix milliseconds into a value of the column."""
+    return lambda text: (f"{column} >= :since", {"since": moment(milliseconds(text))})
+
+
+def until(column: str, moment: Callable[[int], int] = ids.at) -> Filter:
+    """Filter by a time before which it was."""
+    return lambda text: (f"{column} < :until", {"until": moment(milliseconds(text))})
+
+
+def milliseconds(text: str) -> int:
+    """Read a time as Unix milliseconds: RFC 3339, or a day; without an offset it is UTC. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    except ValueError:
+        raise ValueError("expected a time such as 2026-11-20T08:00:00Z, or a day such as 2026-11-20") from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def fitting(sizes: Sequence[int], most: int) -> int:
+    """Return how many from the start fit into `most` bytes together; the first always does."""
+    count = 0
+    for size in sizes:
+        most -= size
+        if count and most < 0:
+            break
+        count += 1
+    return count
+
+
+def _limit(text: str) -> Condition:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
+        raise ValueError(f"expected a number from 1 to {MOST}")
+    return "", {"limit": int(text)}
+
+
+def _read(name: str, read: Filter, text: str) -> Condition:
+    try:
+        return read(text)
+    except (ValueError, OverflowError, NotFound) as error:
+        raise UsageError(f"{name}: {error}") from None
