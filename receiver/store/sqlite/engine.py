@@ -71,11 +71,14 @@ class SqliteEngine:
         for connection in reversed(self._all):
             await connection.close()
         self._all.clear()
+        self._readers = asyncio.LifoQueue()
         self._writer = None
 
     async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]:
         """Run a named query that reads, and return its rows; `where` holds the conditions for its `{where}`."""
         text = self._sql[name].replace("{where}", " AND ".join(where) or "1")
+        if self._writer is None:
+            raise StoreUnavailable(f"{self.path} is not open")
         connection = await self._readers.get()
         try:
             with _translated(self.path):
@@ -88,6 +91,7 @@ class SqliteEngine:
         async with self._lock:
             with _translated(self.path):
                 cursor = await self._connection.execute(self._sql[name], _plain(params))
+                await self._committed()
                 return cursor.rowcount
 
     async def insert(self, name: str, rows: Sequence[Row]) -> int:
@@ -95,6 +99,7 @@ class SqliteEngine:
         async with self._lock:
             with _translated(self.path):
                 cursor = await self._connection.execute(self._many(name, rows), _flat(rows))
+                await self._committed()
                 return cursor.rowcount
 
     @contextlib.asynccontextmanager
@@ -102,17 +107,29 @@ class SqliteEngine:
         """Several statements as one: all of them are kept, or none."""
         async with self._lock:
             with _translated(self.path):
-                await self._connection.execute_fetchall("BEGIN IMMEDIATE")
                 try:
+                    await self._connection.execute_fetchall("BEGIN IMMEDIATE")
                     yield Transaction(self, self._connection)
                     await self._connection.execute_fetchall("COMMIT")
                 except BaseException:
-                    await asyncio.shield(self._rollback())
+                    await self._rollback()
                     raise
 
     async def _rollback(self) -> None:
+        """End the transaction, if there is one, behind everything that the connection was told before.
+
+        Who was cancelled does not know whether its BEGIN or COMMIT still waits in the connection's thread; so the
+        ROLLBACK is queued at once, whoever cancels again, and finds out there.
+        """
+        rollback = asyncio.ensure_future(self._connection.execute_fetchall("ROLLBACK"))
+        rollback.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([rollback])
+
+    async def _committed(self) -> None:
+        """Make sure that a statement was its own commit: one inside a transaction left open is on no disk."""
         if self._connection.in_transaction:
-            await self._connection.execute_fetchall("ROLLBACK")
+            await self._rollback()
+            raise StoreUnavailable(f"{self.path}: a transaction had been left open; nothing was kept")
 
     async def migrate(self) -> list[str]:
         """Bring the schema to this release's; return the names of what was applied. Raises SchemaError if it is newer."""
@@ -132,8 +149,8 @@ class SqliteEngine:
         return applied
 
     async def _apply(self, number: int, text: str) -> bool:
-        await self._connection.execute_fetchall("BEGIN IMMEDIATE")
         try:
+            await self._connection.execute_fetchall("BEGIN IMMEDIATE")
             found = await self._pragma("user_version")
             if found < number:
                 for statement in _statements(text):
@@ -141,7 +158,7 @@ class SqliteEngine:
                 await self._connection.execute_fetchall(f"PRAGMA user_version={number}")
             await self._connection.execute_fetchall("COMMIT")
         except BaseException:
-            await asyncio.shield(self._rollback())
+            await self._rollback()
             raise
         return found < number
 
@@ -242,4 +259,6 @@ def _statements(text: str) -> list[str]:
         if sqlite3.complete_statement(current):
             found.append(current)
             current = ""
+    if any(line.strip() and not line.startswith("--") for line in current.splitlines()):
+        raise ValueError(f"a migration ends in the middle of a statement: {current.strip()[:80]}")
     return found
