@@ -101,6 +101,7 @@ class CallCov(Provider[CallCovSettings]):
     name = "callcov"
     Settings = CallCovSettings
     normalizer = "callcov/1"
+    setup = "Give it as `webhook_url` with every analysis you submit; CallCov keeps no list of addresses."
     ignored: ClassVar[Mapping[str, str]] = {
         "object": 'the constant "analysis" (S3); any other value is kept in metadata',
         "webhook_url": _OUR_ADDRESS,

@@ -38,6 +38,8 @@ class Provider(Generic[SettingsT]):
     Settings: ClassVar[type[SourceSettings]]
     normalizer: ClassVar[str]
     """Name and version of the normalizing code, such as `callcov/1`; raise the number when its results change."""
+    setup: ClassVar[str] = ""
+    """What to do at the provider with the callback's address: one sentence, which `hookscribe dev` prints."""
     ignored: ClassVar[Mapping[str, str]] = {}
     """Leaves of the provider's bodies that are left out, by path, with the reason.
 

@@ -32,6 +32,7 @@ class Invox(Provider[InvoxSettings]):
     name: ClassVar[str] = "invox"
     Settings: ClassVar[type[InvoxSettings]] = InvoxSettings
     normalizer: ClassVar[str] = "invox/1"
+    setup: ClassVar[str] = "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload."
     ignored: ClassVar[Mapping[str, str]] = {"signature": "proof of the message, not content"}
 
     def __init__(self, source: str, settings: InvoxSettings) -> None:

@@ -35,6 +35,7 @@ class RingCentral(Provider[RingCentralSettings]):
     name = "ringcentral"
     Settings = RingCentralSettings
     normalizer = "ringcentral/1"
+    setup = "Add it, URL-encoded, as `?webhook=…` to every asynchronous AI request, such as …/async/speech-to-text."
     ignored: ClassVar[dict[str, str]] = {
         "response.words[].*": "with utterances it repeats utterances[].wordTimings: what these lack is filled in from "
         "it, the rest is the same words; without utterances it becomes the segments",
