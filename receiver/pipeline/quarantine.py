@@ -179,11 +179,12 @@ class QuarantineWriter:
                 kind.uncounted -= count
 
     async def _trim(self) -> None:
-        try:
-            if self._store.path.exists():
-                await self._store.trim(self._settings)
-        except Exception as error:  # noqa: BLE001 -- the next time may do
-            await self._failed(error)
+        async with self._flushing:
+            try:
+                if self._store.path.exists():
+                    await self._store.trim(self._settings)
+            except Exception as error:  # noqa: BLE001 -- the next time may do
+                await self._failed(error)
 
     async def _failed(self, error: Exception) -> None:
         if not self._failing:
