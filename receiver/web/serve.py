@@ -18,6 +18,7 @@ from receiver.registry import Registry
 from receiver.runtime import Role, Running, running
 from receiver.store.opening import sqlite_path
 from receiver.web.body import Bodies
+from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
 
 log = structlog.get_logger()
@@ -118,7 +119,7 @@ async def _listening(app: ASGIApp, where: str, grace: float) -> AsyncIterator[st
     server = _Listener(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             access_log=False,
