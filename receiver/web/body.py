@@ -2,12 +2,21 @@
 
 import asyncio
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
 
 from starlette.types import Message, Receive
 
 from receiver.contract.errors import Overloaded
+
+ReturnT = TypeVar("ReturnT")
+Args = ParamSpec("Args")
+
+MOST_LOADED = 2
+"""Bodies brought back from disk that are in memory at once: each keeps its place until its request is answered."""
+SMALL = 64 * 1024
+"""Bytes up to which a body that is there at once goes its way uncounted."""
 
 
 class TooLarge(Exception):
@@ -25,8 +34,9 @@ class TooSlow(Exception):
 class Bodies:
     """The bounds that all bodies being read share.
 
-    A body stays in memory up to `large` bytes, less when memory is short; beyond, it is streamed to a file. Past the
-    bound on disk, new bytes are refused with Overloaded.
+    A body stays in memory up to `large` bytes, less when memory is short; beyond, it is streamed to a file, and comes
+    back when one of `MOST_LOADED` places is free. Past the bound on disk, new bytes are refused with Overloaded.
+    Memory and place are given back when the task that read the body, that is: its request, ends.
     """
 
     def __init__(self, *, memory: int, disk: int, large: int, seconds: float, folder: Path) -> None:
@@ -36,37 +46,49 @@ class Bodies:
         self.large = large
         self.seconds = seconds
         self.folder = folder
-        self._loading = asyncio.Semaphore(2)
+        self._places = asyncio.Semaphore(MOST_LOADED)
 
     async def read(self, first: Message, receive: Receive, limit: int) -> bytes:
         """Return the whole body, of which `first` is the first message.
 
         Raises TooLarge, TooSlow, Disconnected or Overloaded.
         """
-        body: bytes = first.get("body", b"")
-        if len(body) > limit:
+        begun: bytes = first.get("body", b"")
+        if len(begun) > limit:
             raise TooLarge
-        if not first.get("more_body", False):
-            return body
-        try:
-            async with asyncio.timeout(self.seconds):
-                return await self._gather(body, receive, limit)
-        except TimeoutError:
-            raise TooSlow from None
-
-    async def _gather(self, begun: bytes, receive: Receive, limit: int) -> bytes:
+        more: bool = first.get("more_body", False)
+        if not more and len(begun) <= SMALL:
+            return begun
         body = _Body(self)
         try:
-            await body.add(begun, limit)
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Disconnected
-                await body.add(message.get("body", b""), limit)
-                if not message.get("more_body", False):
-                    return await body.whole(self._loading)
+            async with asyncio.timeout(self.seconds):
+                await body.add(begun, limit)
+                while more:
+                    more = await body.receive(receive, limit)
+            return await body.whole()
+        except TimeoutError:
+            raise TooSlow from None
         finally:
-            body.close()
+            await body.close()
+
+    async def place(self) -> None:
+        """Wait for a place for a large body; the running task has it until it ends."""
+        await self._places.acquire()
+        _at_the_end(self._places.release)
+
+    def lend(self, size: int) -> None:
+        """Let the running task have so much memory until it ends."""
+        self.memory -= size
+        _at_the_end(lambda: self._returned(size))
+
+    def _returned(self, size: int) -> None:
+        self.memory += size
+
+
+def _at_the_end(give_back: Callable[[], None]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: give_back())
 
 
 class _Body:
@@ -74,8 +96,7 @@ class _Body:
 
     def __init__(self, bounds: Bodies) -> None:
         self._bounds = bounds
-        self._chunks: list[bytes] = []
-        self._held = 0
+        self._held = bytearray()
         self._file: IO[bytes] | None = None
         self._size = 0
         self._spooled = 0
@@ -87,51 +108,70 @@ class _Body:
         if self._file is not None:
             await self._spool(chunk)
         elif self._size <= self._bounds.large and len(chunk) <= self._bounds.memory:
-            self._hold(chunk)
+            self._held += chunk
+            self._bounds.memory -= len(chunk)
         else:
             await self._start_file(chunk)
 
-    def _hold(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._held += len(chunk)
-        self._bounds.memory -= len(chunk)
+    async def receive(self, receive: Receive, limit: int) -> bool:
+        """Take the next part; return whether more is to come."""
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        await self.add(message.get("body", b""), limit)
+        more: bool = message.get("more_body", False)
+        return more
 
     async def _start_file(self, chunk: bytes) -> None:
-        self._file = tempfile.TemporaryFile(dir=self._bounds.folder, buffering=0)  # noqa: SIM115 -- closed in close()
-        for held in [*self._chunks, chunk]:
-            await self._spool(held)
+        try:
+            self._file = tempfile.TemporaryFile(dir=self._bounds.folder, buffering=0)  # noqa: SIM115 -- closed in close()
+        except OSError as error:
+            raise Overloaded(f"a body could not be written to disk: {error.strerror}") from error
+        await self._spool(self._held + chunk)
         self._let_go()
 
-    async def _spool(self, chunk: bytes) -> None:
+    async def _spool(self, chunk: bytes | bytearray) -> None:
         if len(chunk) > self._bounds.disk:
             raise Overloaded("bodies being read fill the disk space given to them")
         assert self._file is not None
         self._bounds.disk -= len(chunk)
         self._spooled += len(chunk)
         try:
-            await asyncio.to_thread(_write_all, self._file, chunk)
+            await _in_thread(_write_all, self._file, chunk)
         except OSError as error:
             raise Overloaded(f"a body could not be written to disk: {error.strerror}") from error
 
-    async def whole(self, loading: asyncio.Semaphore) -> bytes:
+    async def whole(self) -> bytes:
         if self._file is None:
-            return b"".join(self._chunks)
-        async with loading:
-            return await asyncio.to_thread(_read_all, self._file)
+            self._bounds.lend(len(self._held))
+            return bytes(self._held)
+        await self._bounds.place()
+        return await _in_thread(_read_all, self._file)
 
     def _let_go(self) -> None:
-        self._bounds.memory += self._held
-        self._held = 0
-        self._chunks = []
+        self._bounds.memory += len(self._held)
+        self._held = bytearray()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._let_go()
         if self._file is not None:
+            await _in_thread(self._file.close)
             self._bounds.disk += self._spooled
-            self._file.close()
 
 
-def _write_all(file: IO[bytes], chunk: bytes) -> None:
+async def _in_thread(work: Callable[Args, ReturnT], *args: Args.args, **kwargs: Args.kwargs) -> ReturnT:
+    """Run in a thread, to the end also when cancelled: a file closed under its writer lends its number to another."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+def _write_all(file: IO[bytes], chunk: bytes | bytearray) -> None:
     view = memoryview(chunk)
     while view:
         view = view[file.write(view) :]

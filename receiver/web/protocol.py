@@ -52,9 +52,14 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole: from now on the body's own time counts."""
+        """The head is whole: from now on the body's own time counts.
+
+        The app's first look for the body returns at once, with what is there, so that a sender of no byte at all
+        does not keep it before its clock runs.
+        """
         self._unset_keepalive_if_required()
         super().on_headers_complete()
+        self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """An answer is written; start to wait for the next head, or for the peer to take this one."""
