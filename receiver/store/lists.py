@@ -275,6 +275,15 @@ def _sink_row(row: Row) -> SinkRow:
     return SinkRow(**dict(zip(SinkRow.__struct_fields__, row, strict=True)))
 
 
+def part(name: str, things: Sequence[Shape], given: Mapping[str, str]) -> Page:
+    """Return a page of a list that is whole in memory. Raises UsageError."""
+    listing = Listing(name=name, order=("place",), filters={})
+    asked = listing.read(given)
+    start = asked.params["before0"] if "cursor" in given else 0
+    end = start + asked.limit
+    return Page(things[start:end], listing.cursor([end]) if end < len(things) else None)
+
+
 def named(things: Sequence[Shape], name: str, word: str) -> Shape:
     """Return the sink or source of a name. Raises NotFound, which lists those that there are."""
     for thing in things:

@@ -133,7 +133,10 @@ ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.fai
     probe_at = excluded.probe_at, updated_at = excluded.updated_at;
 
 -- sink_backlogs: How much waits for each sink, by state, and since when.
-SELECT sink, state, count(*), min(id) FROM deliveries WHERE state <> 'delivered' GROUP BY sink, state;
+SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'pending' GROUP BY sink
+UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'in_flight' GROUP BY sink
+UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'dead' GROUP BY sink
+UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'discarded' GROUP BY sink;
 
 -- sink_backlog: How much waits for one sink.
 SELECT count(*) FROM deliveries WHERE sink = :sink AND state = 'pending';
@@ -148,16 +151,24 @@ SELECT coalesce(max(start), 0) FROM workers;
 SELECT id, source, provider, verdict, state, tries, received_at, size, reason, outcome, checks, headers FROM receipts
 WHERE {where} ORDER BY id DESC LIMIT :limit;
 
+-- receipt_window: Where a look at so many receipts ends, newest first, and how many there were.
+SELECT min(id), count(*) FROM (SELECT id FROM receipts WHERE {where} ORDER BY id DESC LIMIT :window);
+
 -- receipt_body: The exact bytes of a receipt.
-SELECT body, headers FROM receipts WHERE id = :id;
+SELECT body FROM receipts WHERE id = :id;
 
 -- whole_receipt: A receipt as the normalizer sees it.
 SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts WHERE id = :id;
 
--- list_transcripts: Transcripts with their newest version, newest first.
-SELECT t.received_at, t.id, v.doc FROM transcripts AS t
-JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+-- list_transcripts: What routes each transcript, and how large its newest version is, newest first.
+SELECT t.id, t.source, t.provider, t.operation, t.job_id, t.kind, t.call_id, t.status, t.version, t.received_at,
+    length(v.doc)
+FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
 WHERE {where} ORDER BY t.received_at DESC, t.id DESC LIMIT :limit;
+
+-- transcript_docs: The newest versions of transcripts.
+SELECT t.id, v.doc FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE t.id IN (SELECT value FROM json_each(:ids));
 
 -- one_transcript: One version of a transcript, the newest where none is named.
 SELECT v.doc FROM transcripts AS t
@@ -169,14 +180,33 @@ SELECT version, receipt_id, created_at, normalizer FROM versions WHERE transcrip
 -- list_calls: Calls, newest first.
 SELECT id, created_at, updated_at, doc FROM calls WHERE {where} ORDER BY id DESC LIMIT :limit;
 
--- call_transcripts: Everything said about a call, oldest first.
-SELECT t.id, v.doc FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
-WHERE t.call_id = :id ORDER BY t.id;
+-- call_transcripts: Everything said about a call, oldest first, as far as it routes.
+SELECT id, source, provider, operation, job_id, kind, call_id, status, version, received_at FROM transcripts
+WHERE call_id = :id ORDER BY id LIMIT :limit;
 
--- list_events: Events, newest first.
-SELECT e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc) FROM events AS e
+-- list_events: Events and how large they are, newest first.
+SELECT e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(length(e.data), length(v.doc), 0) FROM events AS e
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE {where} ORDER BY e.id DESC LIMIT :limit;
+
+-- event_data: What events say.
+SELECT e.id, coalesce(e.data, v.doc) FROM events AS e
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE e.id IN (SELECT value FROM json_each(:ids));
+
+-- event_types: Which types of events there are; leaps through the index from one to the next.
+WITH RECURSIVE found (type) AS (
+    SELECT min(type) FROM events
+    UNION ALL
+    SELECT (SELECT min(type) FROM events WHERE type > found.type) FROM found WHERE found.type IS NOT NULL)
+SELECT type FROM found WHERE type IS NOT NULL;
+
+-- event_sources: Which sources there are events of; leaps through the index as well.
+WITH RECURSIVE found (source) AS (
+    SELECT min(source) FROM events
+    UNION ALL
+    SELECT (SELECT min(source) FROM events WHERE source > found.source) FROM found WHERE found.source IS NOT NULL)
+SELECT source FROM found WHERE source IS NOT NULL;
 
 -- list_deliveries: Deliveries, newest first.
 SELECT d.id, d.sink, d.event_id, e.type, e.source, d.state, d.attempts, d.next_at, d.detail, d.updated_at
@@ -186,22 +216,58 @@ WHERE {where} ORDER BY d.id DESC LIMIT :limit;
 -- delivery_attempts: The tries of a delivery, oldest first.
 SELECT id, number, started_at, duration, outcome, detail FROM attempts WHERE delivery_id = :id ORDER BY id;
 
--- replayable: Deliveries to send again, by a filter.
-SELECT d.id, d.sink, d.event_id, d.call_id FROM deliveries AS d JOIN events AS e ON e.id = d.event_id
-WHERE {where} ORDER BY d.id LIMIT :limit;
+-- deliveries_matching: Deliveries to replay or discard, by a filter, oldest first.
+SELECT d.id FROM deliveries AS d JOIN events AS e ON e.id = d.event_id WHERE {where} ORDER BY d.id LIMIT :limit;
 
--- events_for_replay: Events to deliver to a sink, by a filter, oldest first.
-SELECT e.id, e.source, e.type, e.call_id FROM events AS e WHERE {where} ORDER BY e.id LIMIT :limit;
+-- count_deliveries_matching: How many deliveries a filter finds.
+SELECT count(*) FROM deliveries AS d JOIN events AS e ON e.id = d.event_id WHERE {where};
+
+-- replayable: Of these deliveries, those to send again: in one of these states, and their event not on its way already.
+SELECT d.id, d.sink, d.event_id, d.call_id, d.state FROM deliveries AS d
+WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.state IN (SELECT value FROM json_each(:states))
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS other
+    WHERE other.event_id = d.event_id AND other.sink = d.sink AND other.state IN ('pending', 'in_flight'))
+ORDER BY d.id;
+
+-- delivery_replayed: A dead delivery that was sent again under another id is history.
+UPDATE deliveries SET state = 'discarded', detail = :detail, updated_at = :now WHERE id = :id AND state = 'dead';
+
+-- events_matching: Events to deliver to a sink, by a filter, oldest first.
+SELECT e.id FROM events AS e WHERE {where} ORDER BY e.id LIMIT :limit;
+
+-- count_events_matching: How many events a filter finds.
+SELECT count(*) FROM events AS e WHERE {where};
+
+-- events_for_replay: Of these events, those with nothing under way to the sink.
+SELECT e.id, e.call_id FROM events AS e
+WHERE e.id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS d
+    WHERE d.event_id = e.id AND d.sink = :sink AND d.state IN ('pending', 'in_flight'))
+ORDER BY e.id;
+
+-- event_sinks: Where an event went.
+SELECT DISTINCT sink FROM deliveries WHERE event_id = :id ORDER BY sink;
 
 -- discard_deliveries: Give up these, on an operator's word.
 UPDATE deliveries SET state = 'discarded', worker = NULL, detail = :detail, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('pending', 'dead');
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN (SELECT value FROM json_each(:states));
 
--- delivered_count: How many deliveries each sink has taken.
-SELECT sink, count(*) FROM deliveries WHERE state = 'delivered' GROUP BY sink;
+-- receipt_counts: How many receipts each source has that are not normalized, by state; looks at 10,000 of each state.
+SELECT source, state, count(*), min(received_at) FROM (
+    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'received' ORDER BY id LIMIT 10000)
+    UNION ALL
+    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'confirming' ORDER BY id LIMIT 10000)
+    UNION ALL
+    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'unreadable' ORDER BY id LIMIT 10000))
+GROUP BY source, state;
 
--- receipt_counts: How many receipts each source has, by state, for those not yet normalized.
-SELECT source, state, count(*), min(received_at) FROM receipts WHERE state <> 'normalized' GROUP BY source, state;
-
--- last_receipts: When each source was last heard.
-SELECT source, max(id) FROM receipts GROUP BY source;
+-- last_receipts: When each source was last heard, and how often since a moment, 10,000 at most.
+WITH RECURSIVE found (source) AS (
+    SELECT min(source) FROM receipts
+    UNION ALL
+    SELECT (SELECT min(source) FROM receipts WHERE source > found.source) FROM found WHERE found.source IS NOT NULL)
+SELECT source, (SELECT max(id) FROM receipts AS r WHERE r.source = found.source),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM receipts AS r WHERE r.source = found.source AND r.id >= :since LIMIT 10000))
+FROM found WHERE source IS NOT NULL;
