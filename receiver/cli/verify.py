@@ -130,8 +130,8 @@ async def _receipt(runtime: Runtime, number: int) -> tuple[InboundRequest, str]:
     rows = await runtime.store.engine.rows("list_receipts", {"id": number, "limit": 1}, ["id = :id"])
     if not rows:
         raise NotFound(f"{encode(RECEIPT, number)} is no receipt of this store")
-    _, source, _, verdict, _, _, received_at, *_ = rows[0]
-    ((body, headers),) = await runtime.store.engine.rows("receipt_body", {"id": number})
+    _, source, _, verdict, _, _, received_at, *_, headers = rows[0]
+    ((body,),) = await runtime.store.engine.rows("receipt_body", {"id": number})
     request = InboundRequest(
         source=source, token=None, headers=unpack_headers(headers), body=body, received_at=received_at
     )

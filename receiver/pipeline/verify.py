@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from receiver.contract.model import InboundRequest, TokenDigest
-from receiver.contract.proof import Check, Proven, Refused
+from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
 from receiver.masking import shown_headers
 from receiver.pipeline.ingest import prove, receipt_for
@@ -31,11 +31,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one quarantined request: kept as a receipt, or refused again."""
+    """What became of one quarantined request: kept as a receipt, or still there, and why."""
 
     id: int
     kept: Kept | None = None
-    refused: Refused | None = None
+    why: str | None = None
 
 
 def explain_proof(provider: Provider[Any], request: InboundRequest, now: float) -> Explanation:
@@ -71,20 +71,28 @@ async def admit(
 
     Done twice, it finds redeliveries: a crash in between loses and doubles nothing. Raises StoreUnavailable.
     """
-    proofs = {one.id: (sources[one.request.source], _proof(sources, one)) for one in found}
-    proven = {number: (by, proof) for number, (by, proof) in proofs.items() if isinstance(proof, Proven)}
-    receipts = [_receipt(by, proof, store) for by, proof in proven.values()]
+    proofs = {one.id: _proof(sources, one) for one in found}
+    proven = {number: proof for number, proof in proofs.items() if isinstance(proof, Proven)}
+    receipts = [_receipt(sources[proof.request.source], proof, store) for proof in proven.values()]
     kept = dict(zip(proven, await store.keep(receipts) if receipts else (), strict=True))
     if kept:
         await quarantine.drop([*kept])
     return [
-        Admission(id=number, kept=kept.get(number), refused=proof if isinstance(proof, Refused) else None)
-        for number, (_, proof) in proofs.items()
+        Admission(id=number, kept=kept.get(number), why=_why(proof) if isinstance(proof, Refused) else None)
+        for number, proof in proofs.items()
     ]
 
 
 def _proof(sources: Mapping[str, Provider[Any]], one: Quarantined) -> Proven | Refused:
-    return prove(sources[one.request.source], one.request, one.request.received_at / 1000)
+    provider = sources.get(one.request.source)
+    if provider is not None:
+        return prove(provider, one.request, one.request.received_at / 1000)
+    gone = Check(scheme="source", ok=None, detail=f"no source is called {one.request.source!r} any more")
+    return Refused(reason=Reason(one.reason), checks=(gone,))
+
+
+def _why(refused: Refused) -> str:
+    return f"{refused.reason}: {refused.checks[0].detail}" if refused.checks else refused.reason
 
 
 def _receipt(provider: Provider[Any], proven: Proven, store: Store) -> NewReceipt:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.contract.errors import ConfigError
-from receiver.contract.model import InboundRequest
+from receiver.contract.model import InboundRequest, TokenDigest
 from receiver.contract.proof import (
     Algorithm,
     Encoding,
@@ -90,6 +90,14 @@ def test_any_token_text_is_refused_without_raising(token: str) -> None:
     assert refused is not None
     assert token not in refused.checks[0].detail
     assert Tokens([Secret(token)]).refusal(token) is None
+
+
+def test_a_token_is_compared_by_its_digest_alone() -> None:
+    """A request from the quarantine proves, and is refused, like the one that came."""
+    tokens = Tokens((Secret("0123456789abcdef"),))
+    assert tokens.refusal(TokenDigest.of("0123456789abcdef")) is None
+    assert tokens.refusal(TokenDigest.of("another")) == tokens.refusal("another")
+    assert "another" not in repr(TokenDigest.of("another"))
 
 
 def test_no_tokens_are_no_proof() -> None:

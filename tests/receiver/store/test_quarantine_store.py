@@ -112,6 +112,17 @@ async def test_trimming_holds_the_bounds_whatever_comes(tmp_path: Path) -> None:
             assert sum(kind[2] for kind in await engine.rows("kinds")) == len(left)
 
 
+async def test_totals_that_are_wrong_do_no_harm(tmp_path: Path) -> None:
+    """Where the totals say more than there is, trimming ends, at the cost of that kind alone."""
+    async with kept_in(tmp_path) as quarantine:
+        bounds = QuarantineSettings(max_count=5)
+        await quarantine.put([row(FIRST + number) for number in range(4)], bounds)
+        assert quarantine._engine is not None
+        await quarantine._engine._connection.execute_fetchall("UPDATE kinds SET requests = 100")
+        await quarantine.put([row(FIRST + 9, source="other")], bounds)
+        assert [one.source for one in await quarantine.newest(9)] == ["other"]
+
+
 async def test_refusals_are_counted_by_hour_and_forgotten(tmp_path: Path) -> None:
     """Counts of an hour add up; hours too long ago go."""
     clock = Clock()
