@@ -18,6 +18,8 @@ COMMANDS = {
     "serve": ("receiver.cli.serve:serve", "Receive, normalize and deliver until stopped."),
     "migrate": ("receiver.cli.serve:migrate", "Bring the store to this release's schema."),
     "config": ("receiver.cli.settings:config", "Print every setting in force, secrets masked."),
+    "verify": ("receiver.cli.verify:verify", "Say what proves a request, or what is wrong with it."),
+    "quarantine": ("receiver.cli.quarantine:quarantine", "List, show or drop refused requests."),
     "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
 }
 """Command: where it is, and the line that the help shows; the same as the first of its docstring."""
