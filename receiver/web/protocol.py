@@ -42,8 +42,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             log.debug("request.not_http", error=type(error).__name__)
             self.send_400_response("Invalid HTTP request received.")
-        except httptools.HttpParserUpgrade:
-            log.debug("request.upgrade_ignored")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many wait already: the parser makes an invalid one of it."""
@@ -57,9 +57,16 @@ class Protocol(HttpToolsProtocol):
         The app's first look for the body returns at once, with what is there, so that a sender of no byte at all
         does not keep it before its clock runs.
         """
+        if self.parser.should_upgrade():
+            return
         self._unset_keepalive_if_required()
         super().on_headers_complete()
         self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is written; start to wait for the next head, or for the peer to take this one."""
@@ -84,6 +91,20 @@ class Protocol(HttpToolsProtocol):
         else:
             self.transport.close()
             self._wait()
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Take a request that offers an upgrade as the same one without: Java's client sends h2c with a body.
+
+        The parser takes what follows such a head for the other protocol, so it is fed the head again.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        head = [b"%b %b HTTP/1.1" % (method, self.url)]
+        head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*head, b"", rest]))
 
     def _wait(self) -> None:
         self._unset_keepalive_if_required()
