@@ -18,6 +18,7 @@ from receiver.registry import Registry
 from receiver.runtime import Role, Running, running
 from receiver.store.opening import sqlite_path
 from receiver.web.body import Bodies
+from receiver.web.memory import return_large_blocks
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
 
@@ -46,6 +47,7 @@ async def serving(config: Config, registry: Registry, role: Role = "all") -> Asy
     Raises ConfigError where an address is taken, and what `running` raises.
     """
     _raise_file_limit()
+    return_large_blocks()
     async with contextlib.AsyncExitStack() as stack:
         run = await stack.enter_async_context(running(config, registry, role))
         listen = config.root.listen
