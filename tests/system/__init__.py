@@ -1,0 +1,1 @@
+"""Runs real processes, and kills them."""
