@@ -20,6 +20,14 @@ COMMANDS = {
     "config": ("receiver.cli.settings:config", "Print every setting in force, secrets masked."),
     "verify": ("receiver.cli.verify:verify", "Say what proves a request, or what is wrong with it."),
     "quarantine": ("receiver.cli.quarantine:quarantine", "List, show or drop refused requests."),
+    "receipts": ("receiver.cli.lists:receipts", "List proven callbacks, or show one."),
+    "transcripts": ("receiver.cli.lists:transcripts", "List results in our words, or show one whole."),
+    "calls": ("receiver.cli.lists:calls", "List calls, or show one with its transcripts."),
+    "events": ("receiver.cli.lists:events", "List events, or show one with its deliveries."),
+    "deliveries": ("receiver.cli.lists:deliveries", "List what goes to sinks, or show one delivery."),
+    "sinks": ("receiver.cli.actions:sinks", "List sinks; show, pause or resume one."),
+    "replay": ("receiver.cli.actions:replay", "Deliver events again."),
+    "discard": ("receiver.cli.actions:discard", "Give up deliveries, dead or waiting."),
     "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
 }
 """Command: where it is, and the line that the help shows; the same as the first of its docstring."""

@@ -1,0 +1,227 @@
+"""The commands that look: `receipts`, `transcripts`, `calls`, `events`, `deliveries`. Without an id they list."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from receiver.cli.loading import loaded
+from receiver.cli.output import cell, json_option, show, show_one
+from receiver.contract.errors import UsageError
+from receiver.contract.model import DeliveryState, ReceiptState, Verdict
+from receiver.runtime import Runtime, opened
+from receiver.store.lists import Lists, Page
+from receiver.store.shapes import Status
+
+ResultT = TypeVar("ResultT")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+Read = Callable[[Mapping[str, str]], Awaitable[Page]]
+
+_TIMES = frozenset({"received_at", "created_at", "updated_at", "started_at", "time", "next_at"})
+
+
+def with_runtime(path: Path | None, work: Callable[[Runtime], Awaitable[ResultT]]) -> ResultT:
+    """Run something on the store of the configuration, beside a running `serve`."""
+
+    async def run() -> ResultT:
+        async with opened(*loaded(path)) as runtime:
+            return await work(runtime)
+
+    return asyncio.run(run())
+
+
+def paged(function: FunctionT) -> FunctionT:
+    """Give a command the options that every list has."""
+    for option in (
+        click.option("--cursor", metavar="CURSOR", help="Go on where a page before ended."),
+        click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."),
+        click.option("--until", metavar="TIME", help="Before this time."),
+        click.option("--since", metavar="TIME", help="From this time or day on, such as 2026-11-20T08:00:00Z."),
+    ):
+        function = option(function)
+    return json_option(function)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option("--source", metavar="NAME", help="Of this source.")
+@click.option("--state", type=click.Choice(list(ReceiptState)), help="In this state.")
+@click.option("--verdict", type=click.Choice(list(Verdict)), help="Proven this way.")
+@click.option("--body", is_flag=True, help="With an ID: write its exact bytes, nothing else.")
+@paged
+@click.pass_obj
+def receipts(path: Path | None, /, id_: str | None, *, body: bool, as_json: bool, **given: Any) -> None:
+    """List proven callbacks, or show one."""
+    if body:
+        _write_body(path, id_)
+    elif id_:
+        _show(path, id_, given, as_json=as_json, read=Lists.receipt)
+    else:
+        columns = ("id", "received_at", "source", "verdict", "state", "size", "reason")
+        _list(path, given, columns, as_json=as_json, read=Lists.receipts)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option("--version", type=click.IntRange(1), help="With an ID: this version, not the newest.")
+@click.option("--source", metavar="NAME", help="Of this source.")
+@click.option("--provider", metavar="NAME", help="Of this provider.")
+@click.option("--job-id", metavar="JOB", help="Of the provider's job.")
+@click.option("--call", metavar="ID", help="About this call.")
+@click.option("--status", type=click.Choice(list(Status)), help="With this status.")
+@paged
+@click.pass_obj
+def transcripts(path: Path | None, /, id_: str | None, *, version: int | None, as_json: bool, **given: Any) -> None:
+    """List results in our words, or show one whole."""
+    if id_:
+        _one_transcript(path, id_, version, given, as_json=as_json)
+        return
+    if version:
+        raise UsageError("--version goes with an ID")
+    columns = ("id", "received_at", "source", "operation", "job_id", "status", "version")
+
+    def read(lists: Lists, asked: Mapping[str, str]) -> Awaitable[Page]:
+        return lists.transcripts(asked, whole=as_json)
+
+    _list(path, given, columns, as_json=as_json, read=read)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@paged
+@click.pass_obj
+def calls(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any) -> None:
+    """List calls, or show one with its transcripts."""
+    if id_:
+        _show(path, id_, given, as_json=as_json, read=Lists.call)
+        return
+    columns = ("id", "created_at", "external_id", "direction", "from", "to", "agent_id")
+    _list(path, given, columns, as_json=as_json, read=Lists.calls)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option("--type", metavar="TYPE", help='Of this type, or a glob such as "transcript.*".')
+@click.option("--source", metavar="NAME", help="Of this source.")
+@click.option("--call", metavar="ID", help="About this call.")
+@paged
+@click.pass_obj
+def events(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any) -> None:
+    """List events, or show one with its deliveries."""
+    if id_:
+        _show(path, id_, given, as_json=as_json, read=Lists.event)
+        return
+
+    def read(lists: Lists, asked: Mapping[str, str]) -> Awaitable[Page]:
+        return lists.events(asked, whole=as_json)
+
+    _list(path, given, ("id", "time", "type", "source", "subject"), as_json=as_json, read=read)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option("--sink", metavar="NAME", help="To this sink.")
+@click.option("--state", type=click.Choice(list(DeliveryState)), help="In this state.")
+@click.option("--event", metavar="ID", help="Of this event.")
+@paged
+@click.pass_obj
+def deliveries(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any) -> None:
+    """List what goes to sinks, or show one delivery."""
+    if id_:
+        _show(path, id_, given, as_json=as_json, read=Lists.delivery)
+        return
+    columns = ("id", "sink", "type", "state", "attempts", "next_at", "detail")
+    _list(path, given, columns, as_json=as_json, read=Lists.deliveries)
+
+
+def _list(
+    path: Path | None,
+    given: Mapping[str, Any],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    read: Callable[[Lists, Mapping[str, str]], Awaitable[Page]],
+) -> None:
+    asked = {name: str(value) for name, value in given.items() if value is not None}
+    page = with_runtime(path, lambda runtime: _gathered(lambda one: read(Lists(runtime.store.engine), one), asked))
+    if as_json:
+        show(page.items, columns, as_json=True)
+    elif page.items:
+        show(map(short_times, page.items), columns, as_json=False)
+    else:
+        click.echo("nothing found", err=True)
+    if page.next:
+        click.echo(f"more: --cursor {page.next}", err=True)
+
+
+async def _gathered(read: Read, asked: Mapping[str, str]) -> Page:
+    """Read pages until there are as many rows as were asked for; a page may be shorter, and yet go on."""
+    page = await read(asked)
+    rows = list(page.items)
+    while page.next and len(rows) < int(asked["limit"]):
+        page = await read({**asked, "limit": str(int(asked["limit"]) - len(rows)), "cursor": page.next})
+        rows += page.items
+    return Page(rows, page.next)
+
+
+def _show(
+    path: Path | None,
+    id_: str,
+    given: Mapping[str, Any],
+    *,
+    as_json: bool,
+    read: Callable[[Lists, str], Awaitable[dict[str, Any]]],
+) -> None:
+    _alone(given)
+    thing = with_runtime(path, lambda runtime: read(Lists(runtime.store.engine), id_))
+    if as_json:
+        show_one(thing, as_json=True)
+    else:
+        show_thing(thing)
+
+
+def _one_transcript(
+    path: Path | None, id_: str, version: int | None, given: Mapping[str, Any], *, as_json: bool
+) -> None:
+    _alone(given)
+    raw = with_runtime(path, lambda runtime: Lists(runtime.store.engine).transcript(id_, version))
+    click.echo(bytes(raw) if as_json else msgspec.json.format(bytes(raw)))
+
+
+def _alone(given: Mapping[str, Any]) -> None:
+    """An id is all that is needed to show one."""
+    asked = [name for name, value in given.items() if value is not None and name != "limit"]
+    if asked:
+        raise UsageError(f"--{asked[0].replace('_', '-')} goes with the list, not with an ID")
+
+
+def _write_body(path: Path | None, id_: str | None) -> None:
+    if not id_:
+        raise UsageError("--body goes with an ID")
+    sys.stdout.buffer.write(with_runtime(path, lambda runtime: Lists(runtime.store.engine).body(id_)))
+
+
+def show_thing(thing: Mapping[str, Any]) -> None:
+    """Print one thing for people: its members, then what it has several of as tables."""
+    several = {name: value for name, value in thing.items() if isinstance(value, list) and value}
+    show_one({name: value for name, value in thing.items() if name not in several}, as_json=False)
+    for name, value in several.items():
+        click.echo(f"\n{name.replace('_', ' ')}:")
+        if isinstance(value[0], Mapping):
+            shown = [name for name in value[0] if any(row.get(name) is not None for row in value)]
+            show(map(short_times, value), shown, as_json=False)
+        else:
+            for line in value:
+                click.echo("  " + ": ".join(map(cell, line)) if isinstance(line, list) else f"  {cell(line)}")
+
+
+def short_times(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its times as tables show them: UTC, to the second."""
+    return {
+        name: value[:19].replace("T", " ") if name in _TIMES and isinstance(value, str) else value
+        for name, value in row.items()
+    }
