@@ -139,8 +139,9 @@ async def _receiving(runtime: Runtime, refusals: QuarantineWriter, worker: Worke
         now=time.time,
         kept=worker.wake if worker else _nothing,
     )
-    async with _task(ingest.run()), _task(refusals.run()):
+    async with _task(refusals.run()):
         yield ingest
+    await ingest.close()
     await refusals.close()
 
 

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _DAY_MS = 86_400_000
 _GROUP_COUNT = 512
 _GROUP_BYTES = 4 * 1024 * 1024
+_UNDER_WAY = 3
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
 
@@ -70,9 +71,9 @@ class Ingest:
             return proof
         return receipt_for(provider, proof, self._ids.next())
 
-    async def run(self) -> None:
-        """Commit group after group until cancelled."""
-        await self._group.run()
+    async def close(self) -> None:
+        """Wait for the commits that are under way."""
+        await self._group.close()
 
 
 def prove(provider: Provider[Any], request: InboundRequest, now: float) -> Proven | Refused:
@@ -135,35 +136,43 @@ class _Group(asyncio.Future[list[Kept]]):
 
 
 class GroupCommit:
-    """While one commit is on its way to the disk, the next group gathers."""
+    """Receipts that come while others are on their way to the disk go together, a few groups under way at once."""
 
-    def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
+    def __init__(
+        self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]
+    ) -> None:
         self._keep = keep
         self._kept = kept
         self._groups: deque[_Group] = deque()
-        self._wake = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def commit(self, receipt: NewReceipt) -> Kept:
         """Return once the receipt is on disk. Raises what `keep` raises, for the whole group."""
         groups = self._groups
         if not groups or len(groups[-1].receipts) >= _GROUP_COUNT or groups[-1].size + receipt.size > _GROUP_BYTES:
             groups.append(_Group())
-            self._wake.set()
+            self._start()
         group = groups[-1]
         place = len(group.receipts)
         group.receipts.append(receipt)
         group.size += receipt.size
         return (await group)[place]
 
-    async def run(self) -> None:
-        """Commit group after group until cancelled."""
-        while True:
-            while self._groups:
-                await self._commit(self._groups.popleft())
-            self._wake.clear()
-            await self._wake.wait()
+    def _start(self) -> None:
+        """Begin the next commit, unless enough are under way; what comes before it runs is in it."""
+        if self._groups and len(self._under_way) < _UNDER_WAY:
+            task = asyncio.get_running_loop().create_task(self._commit())
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
 
-    async def _commit(self, group: _Group) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._start()
+
+    async def _commit(self) -> None:
+        if not self._groups:
+            return
+        group = self._groups.popleft()
         try:
             kept = await self._keep(group.receipts)
         except Exception as error:  # noqa: BLE001 -- each of those who wait gets it
@@ -176,3 +185,8 @@ class GroupCommit:
         else:
             group.set_result(kept)
             self._kept()
+
+    async def close(self) -> None:
+        """Wait for the commits that are under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)

@@ -1,7 +1,7 @@
 """Normalize: receipts become transcripts, events and deliveries, batch by batch, each batch in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -37,14 +37,11 @@ class Normalize:
         outbox: Outbox,
         *,
         offload: Offload,
-        written: Callable[[], None],
     ) -> None:
-        """`written` is told after each batch: there may be something to deliver."""
         self._store = store
         self._sources = sources
         self._outbox = outbox
         self._offload = offload
-        self._written = written
 
     async def step(self) -> int:
         """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
@@ -54,7 +51,6 @@ class Normalize:
         read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
         plan = await self._plan(read)
         await self._store.write(plan.writes, claim=claim)
-        self._written()
         _log(read)
         return len(batch)
 

@@ -45,7 +45,7 @@ class Worker:
         if taken:
             log.info("worker.took_over", count=taken)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._step_by_step(self._normalize.step, self._work))
+            group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
             group.create_task(self._step_by_step(self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
             for runner in self.runners:
@@ -56,6 +56,12 @@ class Worker:
         self._stopping = True
         self.wake()
         await asyncio.gather(*(runner.stop(grace) for runner in self.runners))
+
+    async def _normalize_then_wake(self) -> int:
+        done = await self._normalize.step()
+        if done:
+            self.written()
+        return done
 
     async def _confirm_then_wake(self) -> int:
         done = await self._confirm.step()

@@ -107,24 +107,25 @@ class Store:
         A receipt over which a worker died before comes alone, so that it cannot take others with it.
         Returns the claim's id, 0 when nothing waits.
         """
-        waiting = await self.waiting(ReceiptState.RECEIVED, limit)
-        batch: list[StoredReceipt] = []
-        size = 0
-        for receipt in waiting:
-            size += len(receipt.body)
-            if batch and (size > max_bytes or receipt.tries or batch[0].tries):
-                break
-            batch.append(receipt)
-        if not batch:
+        rows = await self.engine.rows(
+            "waiting_receipts", {"state": ReceiptState.RECEIVED, "limit": limit, "after": 0}
+        )
+        tried_first = bool(rows and rows[0][2])
+        alone = next((place for place, row in enumerate(rows) if row[2]), len(rows)) if not tried_first else 1
+        ids = _within([(row[0], row[1]) for row in rows[:alone]], max_bytes)
+        if not ids:
             return 0, []
         claim = self.ids.next()
-        await self.engine.write("claim_receipts", {"id": claim, "ids": [receipt.id for receipt in batch]})
-        return claim, batch
+        await self.engine.write("claim_receipts", {"id": claim, "ids": ids})
+        return claim, await self._receipts(ids)
 
     async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[StoredReceipt]:
         """Return receipts in a state, oldest first."""
         rows = await self.engine.rows("waiting_receipts", {"state": state, "limit": limit, "after": after})
-        return [StoredReceipt(*row) for row in rows]
+        return await self._receipts([row[0] for row in rows])
+
+    async def _receipts(self, ids: list[int]) -> list[StoredReceipt]:
+        return [StoredReceipt(*row) for row in await self.engine.rows("receipts_by_id", {"ids": ids})] if ids else []
 
     async def release(self, claim: int) -> None:
         """Give a claim back without having done anything."""
@@ -180,14 +181,17 @@ class Store:
 
     # Delivering
 
-    async def due(self, sink: str, limit: int, *, in_order: bool) -> list[DueDelivery]:
-        """Take deliveries of a sink whose time has come; their attempts count from now on."""
+    async def due(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
+        """Take deliveries of a sink whose time has come; their attempts count from now on.
+
+        At most `limit`, and no more than `max_bytes` of events, but always one. The rows' `attempts` are those before.
+        """
         query = "due_deliveries_in_order" if in_order else "due_deliveries"
         rows = await self.engine.rows(query, {"sink": sink, "now": self.now_ms(), "limit": limit})
-        if not rows:
+        ids = _within([(row[0], row[1]) for row in rows], max_bytes)
+        if not ids:
             return []
-        found = [DueDelivery(*row) for row in rows]
-        ids = [delivery.id for delivery in found]
+        found = [DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": ids})]
         await self.engine.write("start_deliveries", {"ids": ids, "worker": self.start, "now": self.now_ms()})
         return found
 
@@ -228,6 +232,17 @@ class Store:
     async def put_sink(self, sink: SinkRow) -> None:
         """Write down what is known of a sink."""
         await self.engine.write("put_sink_state", {**msgspec.structs.asdict(sink), "now": self.now_ms()})
+
+
+def _within(sizes: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:
+    """Return the ids from the start whose sizes fit together, the first in any case."""
+    ids: list[int] = []
+    for number, size in sizes:
+        max_bytes -= size
+        if ids and max_bytes < 0:
+            break
+        ids.append(number)
+    return ids
 
 
 async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> None:

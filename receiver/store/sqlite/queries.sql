@@ -23,9 +23,12 @@ ORDER BY id LIMIT 1;
 -- claim_receipts: Write down which receipts are about to be normalized, so that a crash is counted.
 INSERT INTO claims (id, receipts) VALUES (:id, :ids);
 
--- waiting_receipts: Receipts in a state, oldest first, those tried fewest times before others.
+-- waiting_receipts: Which receipts are in a state, oldest first, with their sizes and tries.
+SELECT id, size, tries FROM receipts WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+
+-- receipts_by_id: Receipts as the normalizer sees them.
 SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts
-WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
 
 -- release_claim: The claimed receipts are done, or go back untouched.
 DELETE FROM claims WHERE id = :id;
@@ -77,8 +80,8 @@ INSERT INTO events (id, source, type, time, subject, call_id, transcript_id, ver
 -- add_deliveries: The outbox: one row for each event and sink.
 INSERT INTO deliveries (id, sink, event_id, call_id, state, next_at, updated_at) VALUES {rows};
 
--- due_deliveries: The next deliveries of a sink whose time has come.
-SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+-- due_deliveries: The next deliveries of a sink whose time has come, with the sizes of their events.
+SELECT d.id, length(coalesce(e.data, v.doc))
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
@@ -86,7 +89,7 @@ WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
 ORDER BY d.next_at, d.id LIMIT :limit;
 
 -- due_deliveries_in_order: The same, where an earlier delivery of the same call holds back the later ones.
-SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+SELECT d.id, length(coalesce(e.data, v.doc))
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
@@ -96,6 +99,13 @@ WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
     WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
       AND earlier.state IN ('pending', 'in_flight')))
 ORDER BY d.next_at, d.id LIMIT :limit;
+
+-- deliveries_by_id: Deliveries with their events, as they are sent.
+SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+FROM deliveries AS d
+JOIN events AS e ON e.id = d.event_id
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE d.id IN (SELECT value FROM json_each(:ids)) ORDER BY d.id;
 
 -- next_due: When the next pending delivery of a sink is due.
 SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending';
