@@ -1,0 +1,151 @@
+"""What the demo sends: for every provider and way of proof one source with secrets made up for it, and its callbacks."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from receiver.contract.errors import HookscribeError
+from receiver.contract.model import InboundRequest
+from receiver.contract.proof import Proven
+from receiver.contract.provider import Provider, SignedRequest
+from receiver.contract.settings import Secret, Settings
+from receiver.registry import Registry, fixtures
+from receiver.testing.fixtures import Case, load_cases
+
+_STRONGEST = ("signature", "token")
+_BROKEN = (HookscribeError, ValueError, TypeError, LookupError, OSError)
+
+Table = dict[str, Any]
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded callback, proven by the secrets of its source."""
+
+    source: str
+    case: str
+    request: SignedRequest
+    expected: Mapping[str, Any]
+    """What was written down beside it when it was recorded."""
+
+
+class Prepared(msgspec.Struct, kw_only=True):
+    """The sources as tables of a configuration, how each is proven, what is sent, and what is left out with its reason."""
+
+    tables: dict[str, Table] = {}
+    proofs: dict[str, str] = {}
+    callbacks: list[Callback] = []
+    left_out: list[str] = []
+
+
+def prepare(registry: Registry, now: float) -> Prepared:
+    """Make sources for every installed provider; one that is broken or brings no cases is left out, with a reason."""
+    prepared = Prepared()
+    for name in registry.providers:
+        try:
+            provider = registry.provider(name)
+            folder = fixtures(provider)
+            if folder is None:
+                prepared.left_out.append(f"{name}: brings no recorded callbacks")
+                continue
+            _add_provider(prepared, provider, load_cases(folder), now)
+        except _BROKEN as error:
+            prepared.left_out.append(f"{name}: {type(error).__name__}")
+    return prepared
+
+
+def promised(callbacks: Sequence[Callback]) -> int:
+    """Return how many events the recorded cases promise, whatever the receiver thinks of them.
+
+    One for each result of its own (source, operation, job), each notice, and each callback that cannot be read.
+    """
+    results, others = set(), 0
+    for callback in callbacks:
+        others += "unreadable" in callback.expected
+        for outcome in callback.expected.get("outcomes", ()):
+            if "result" in outcome:
+                results.add((callback.source, outcome["result"]["operation"], outcome["result"]["job_id"]))
+            others += "notice" in outcome
+    return len(results) + others
+
+
+def _add_provider(prepared: Prepared, provider: type[Provider[Any]], cases: list[Case], now: float) -> None:
+    groups = _by_proof(cases)
+    for verdict, group in groups.items():
+        source = provider.name if len(groups) == 1 else f"{provider.name}-{verdict}"
+        typical = [case for case in group if case.expected["verdict"] == verdict]
+        table, settings = _working(provider, source, typical, now)
+        prepared.tables[source] = table
+        ours = provider(source, settings)
+        prepared.proofs[source] = " and ".join(ours.proofs())
+        for case in group:
+            request = ours.sign(case.body, now)
+            if _proves(ours, request, now):
+                callback = Callback(source=source, case=case.name, request=request, expected=case.expected)
+                prepared.callbacks.append(callback)
+            else:
+                prepared.left_out.append(f"{source} {case.name}: cannot be signed anew, because it cannot be read")
+
+
+def _by_proof(cases: Sequence[Case]) -> dict[str, list[Case]]:
+    """Return the proven cases by how they were proven; those that were accepted without go to the strongest."""
+    groups = {verdict: [case for case in cases if case.expected.get("verdict") == verdict] for verdict in _STRONGEST}
+    groups = {verdict: group for verdict, group in groups.items() if group}
+    if groups:
+        known = {case.name for group in groups.values() for case in group}
+        first = next(iter(groups.values()))
+        first += [case for case in cases if "verdict" in case.expected and case.name not in known]
+    return groups
+
+
+def _working(provider: type[Provider[Any]], source: str, group: Sequence[Case], now: float) -> tuple[Table, Any]:
+    """Return the plainest recorded settings of a group with new secrets, or as recorded where new ones do not work."""
+    plain = min(group, key=lambda case: (len(case.settings), case.name != "completed"))
+    for renew in (True, False):
+        table = {"provider": provider.name, **plain.settings}
+        settings = _settings(provider, table)
+        if renew:
+            table = _renewed(table, settings)
+            settings = _settings(provider, table)
+        try:
+            ours = provider(source, settings)
+            if _proves(ours, ours.sign(plain.body, now), now):
+                return table, settings
+        except _BROKEN:
+            continue
+    raise HookscribeError("its own recorded settings do not prove")
+
+
+def _settings(provider: type[Provider[Any]], table: Table) -> Any:
+    settings = msgspec.convert(table, provider.Settings, dec_hook=lambda _, value: Secret(value))
+    settings.check()
+    return settings
+
+
+def _renewed(value: Any, parsed: Any) -> Any:
+    """Return a table with a new text wherever its settings hold a secret."""
+    if isinstance(parsed, Secret):
+        return secrets.token_urlsafe(32)
+    if isinstance(value, Mapping):
+        known = dict(_members(parsed))
+        return {key: _renewed(one, known.get(key)) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_renewed(one, inner) for one, inner in zip(value, parsed, strict=True)]
+    return value
+
+
+def _members(parsed: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(parsed, Settings):
+        names = zip(parsed.__struct_encode_fields__, parsed.__struct_fields__, strict=True)
+        yield from ((key, getattr(parsed, name)) for key, name in names)
+    elif isinstance(parsed, Mapping):
+        yield from parsed.items()
+
+
+def _proves(provider: Provider[Any], request: SignedRequest, now: float) -> bool:
+    headers = tuple((name.lower(), value) for name, value in request.headers)
+    seen = InboundRequest(
+        source=provider.source, token=request.token, headers=headers, body=request.body, received_at=int(now * 1000)
+    )
+    return isinstance(provider.prove(seen, now), Proven)
