@@ -5,22 +5,31 @@ import contextlib
 import resource
 import signal
 import socket
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import structlog
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.config import Config, address
 from receiver.contract.errors import ConfigError
+from receiver.contract.proof import digest
+from receiver.pipeline.replay import Replay
 from receiver.registry import Registry
-from receiver.runtime import Role, Running, running
+from receiver.runtime import Role, Running, routes, running
 from receiver.store.opening import sqlite_path
+from receiver.web.access import admin_token
+from receiver.web.admin import admin_app, probes
 from receiver.web.body import Bodies
 from receiver.web.memory import return_large_blocks
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
+from receiver.web.sessions import Sessions
+from receiver.web.shield import Hosts
 
 log = structlog.get_logger()
 
@@ -30,6 +39,8 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
 
     public: str | None
     admin: str | None
+    login: str | None
+    """Opens the page within the next ten minutes; for the person at the terminal only."""
 
 
 class _Listener(uvicorn.Server):
@@ -48,20 +59,27 @@ async def serving(config: Config, registry: Registry, role: Role = "all") -> Asy
     """
     _raise_file_limit()
     return_large_blocks()
+    listen, grace = config.root.listen, config.root.grace
     async with contextlib.AsyncExitStack() as stack:
         run = await stack.enter_async_context(running(config, registry, role))
-        listen = config.root.listen
-        public = admin = None
-        if run.ingest is not None:
-            hooks = Hooks(run.ingest, _bodies(config), run.refusals.unknown)
-            app: ASGIApp = public_app(hooks)
-            if listen.admin.startswith("/"):
-                app = _under(listen.admin, _admin(run), app)
-            public = await stack.enter_async_context(_listening(app, listen.public, config.root.grace))
-            admin = f"{public}{listen.admin}" if listen.admin.startswith("/") else None
-        if admin is None and not listen.admin.startswith("/"):
-            admin = await stack.enter_async_context(_listening(_admin(run), listen.admin, config.root.grace))
-        yield run, Addresses(public=public, admin=admin)
+        if listen.metrics is not None:
+            told = Starlette(routes=probes(run.runtime.store))
+            await stack.enter_async_context(_listening(told, listen.metrics, grace))
+        if run.ingest is None:
+            yield run, Addresses(public=None, admin=None, login=None)
+            return
+        sessions = Sessions(digest(admin_token(config).raw), time.time)
+        people = _admin(run, sessions)
+        providers = public_app(Hooks(run.ingest, _bodies(config), run.refusals.unknown))
+        if listen.admin.startswith("/"):
+            public = await stack.enter_async_context(
+                _listening(_under(listen.admin, people, providers), listen.public, grace)
+            )
+            admin = public + listen.admin
+        else:
+            admin = await stack.enter_async_context(_listening(people, listen.admin, grace))
+            public = await stack.enter_async_context(_listening(providers, listen.public, grace))
+        yield run, Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
         log.info("serve.stopping")
 
 
@@ -86,6 +104,8 @@ class Started:
         for name, provider in run.runtime.sources.items():
             if provider.settings.verify == "none":
                 log.warning("source.unverified", source=name, why='verify = "none": anybody may send here')
+        if addresses.login and sys.stdout.isatty():
+            print(f"\nThe page: {addresses.login}\n", flush=True)  # noqa: T201 -- for the person at the terminal
 
 
 def _bodies(config: Config) -> Bodies:
@@ -96,10 +116,17 @@ def _bodies(config: Config) -> Bodies:
     )
 
 
-def _admin(run: Running) -> ASGIApp:
-    from starlette.applications import Starlette
-
-    return Starlette()
+def _admin(run: Running, sessions: Sessions) -> ASGIApp:
+    config, store = run.runtime.config, run.runtime.store
+    return admin_app(
+        store=store,
+        replay=Replay(store, routes(config), prefix=config.root.event_prefix),
+        sources={name: settings.provider for name, settings in config.sources.items()},
+        sinks={name: settings.kind for name, settings in config.sinks.items()},
+        sessions=sessions,
+        hosts=Hosts(config.root),
+        now=time.time,
+    )
 
 
 def _under(prefix: str, admin: ASGIApp, public: ASGIApp) -> ASGIApp:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import resources
@@ -52,6 +53,7 @@ class SqliteEngine:
         Only one connection of all processes may, so that no two do it at once (SQLite's WAL-reset fault, 3.7.0 to
         3.51.2). Raises StoreUnavailable.
         """
+        _make_private(self.path)
         chosen = {**PRAGMAS, **(pragmas or {}), "wal_autocheckpoint": "1000" if checkpoint else "0"}
         with _translated(self.path):
             self._writer = await self._connect(chosen)
@@ -227,6 +229,14 @@ class Transaction:
         """Run a named statement once for each set of parameters."""
         if rows:
             await self._connection.executemany(self._engine._sql[name], [_plain(row) for row in rows])  # noqa: SLF001
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, readable by its owner only; SQLite gives its log the same rights. Raises StoreUnavailable."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror}") from error
 
 
 def _plain(params: Params | None) -> Params:
