@@ -9,7 +9,7 @@ import msgspec
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState
 from receiver.store.ids import EVENT, at, decode
-from receiver.store.listing import milliseconds
+from receiver.store.listing import is_state, milliseconds
 from receiver.store.store import Engine
 
 MISSING = "missing"
@@ -50,7 +50,7 @@ class Where:
 async def of_deliveries(engine: Engine, chosen: Chosen, end: int) -> Where:
     """Return the conditions for deliveries. Raises UsageError, which names the parameter."""
     where = Where("d.id", end)
-    where.add(f"d.state = '{DeliveryState(chosen.state)}'")
+    where.add(is_state("d.state", DeliveryState(chosen.state), DeliveryState.DELIVERED))
     if chosen.sink is not None:
         where.add("d.sink = :sink", sink=chosen.sink)
     return await _narrowed(engine, chosen, where)

@@ -74,7 +74,7 @@ def decode(prefix: str, text: str) -> int:
 
 def at(milliseconds: int) -> int:
     """Return the lowest id that could be made at a moment (Unix milliseconds): the bound of a range of time."""
-    return max(0, milliseconds - EPOCH_MS) << 22
+    return min(max(0, milliseconds - EPOCH_MS) << 22, (1 << 63) - 1)
 
 
 def moment(number: int) -> int:

@@ -38,7 +38,7 @@ RECEIPTS = Listing(
     order=("id",),
     filters={
         "source": equal("source", "source"),
-        "state": word("state", ReceiptState),
+        "state": word("state", ReceiptState, ReceiptState.NORMALIZED),
         "verdict": word("verdict", Verdict),
         "since": since("id"),
         "until": until("id"),
@@ -74,7 +74,7 @@ DELIVERIES = Listing(
     order=("d.id",),
     filters={
         "sink": equal("d.sink", "sink"),
-        "state": word("d.state", DeliveryState),
+        "state": word("d.state", DeliveryState, DeliveryState.DELIVERED),
         "event": one_of("d.event_id", "event", EVENT),
         "since": since("d.id"),
         "until": until("d.id"),
@@ -199,7 +199,7 @@ class Lists:
         params = {"since": at(int(now * 1000) - _DAY_MS)}
         heard = {row[0]: row for row in await self._engine.rows("last_receipts", params)}
         waiting: dict[str, dict[str, int]] = {}
-        for name, state, count, _ in await self._engine.rows("receipt_counts"):
+        for name, state, count in await self._engine.rows("receipt_counts"):
             waiting.setdefault(name, {})[state] = count
         return [
             {

@@ -24,7 +24,8 @@ ORDER BY id LIMIT 1;
 INSERT INTO claims (id, receipts) VALUES (:id, :ids);
 
 -- waiting_receipts: Which receipts are in a state, oldest first, with their sizes and tries.
-SELECT id, size, tries FROM receipts WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, size, tries FROM receipts
+WHERE state = :state AND state <> 'normalized' AND id > :after ORDER BY id LIMIT :limit;
 
 -- receipts_by_id: Receipts as the normalizer sees them.
 SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts
@@ -128,7 +129,8 @@ UPDATE deliveries SET state = :state, worker = NULL, detail = :detail, updated_a
 WHERE id = :id AND state IN ('in_flight', 'pending');
 
 -- reclaim_deliveries: A worker died; what it was sending goes out again.
-UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, updated_at = :now WHERE state = 'in_flight';
+UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, updated_at = :now
+WHERE state = 'in_flight' AND state <> 'delivered';
 
 -- add_attempts: Tries, with how they ended.
 INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail) VALUES {rows};
@@ -143,13 +145,11 @@ ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.fai
     probe_at = excluded.probe_at, updated_at = excluded.updated_at;
 
 -- sink_backlogs: How much waits for each sink, by state, and since when.
-SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'pending' GROUP BY sink
-UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'in_flight' GROUP BY sink
-UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'dead' GROUP BY sink
-UNION ALL SELECT sink, state, count(*), min(id) FROM deliveries WHERE state = 'discarded' GROUP BY sink;
+SELECT sink, state, count(*), min(id) FROM deliveries INDEXED BY deliveries_state
+WHERE state <> 'delivered' GROUP BY state, sink;
 
 -- sink_backlog: How much waits for one sink.
-SELECT count(*) FROM deliveries WHERE sink = :sink AND state = 'pending';
+SELECT count(*) FROM deliveries INDEXED BY deliveries_due WHERE sink = :sink AND state = 'pending';
 
 -- register_start: Number this start of a process.
 INSERT INTO workers (name, started_at) VALUES (:name, :now) RETURNING start;
@@ -264,13 +264,17 @@ UPDATE deliveries SET state = 'discarded', worker = NULL, detail = :detail, upda
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN (SELECT value FROM json_each(:states));
 
 -- receipt_counts: How many receipts each source has that are not normalized, by state; looks at 10,000 of each state.
-SELECT source, state, count(*), min(received_at) FROM (
-    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'received' ORDER BY id LIMIT 10000)
-    UNION ALL
-    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'confirming' ORDER BY id LIMIT 10000)
-    UNION ALL
-    SELECT * FROM (SELECT source, state, received_at FROM receipts WHERE state = 'unreadable' ORDER BY id LIMIT 10000))
-GROUP BY source, state;
+WITH seen (source, state) AS (
+    SELECT * FROM (
+        SELECT source, state FROM receipts
+        WHERE state = 'received' AND state <> 'normalized' ORDER BY id LIMIT 10000)
+    UNION ALL SELECT * FROM (
+        SELECT source, state FROM receipts
+        WHERE state = 'confirming' AND state <> 'normalized' ORDER BY id LIMIT 10000)
+    UNION ALL SELECT * FROM (
+        SELECT source, state FROM receipts
+        WHERE state = 'unreadable' AND state <> 'normalized' ORDER BY id LIMIT 10000))
+SELECT source, state, count(*) FROM seen GROUP BY source, state;
 
 -- last_receipts: When each source was last heard, and how often since a moment, 10,000 at most.
 WITH RECURSIVE found (source) AS (
