@@ -68,6 +68,7 @@ class Runner:
         self._opened = False
         self._open_tries = 0
         self._looked = 0.0
+        self._turning: asyncio.Task[Any] | None = None
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -75,6 +76,7 @@ class Runner:
 
     async def run(self) -> None:
         """Send until `stop`; then nothing new is started, and what is under way is left to `stop`."""
+        self._turning = asyncio.current_task()
         while not self._stopping:
             self._wake.clear()
             try:
@@ -86,19 +88,21 @@ class Runner:
                 await asyncio.wait_for(self._wake.wait(), wait)
 
     async def stop(self, grace: float) -> None:
-        """End: give back what was not started, wait `grace` seconds for what was, cancel the rest, close the sink."""
+        """End: wait `grace` seconds for what was started, give back the rest untried, close the sink.
+
+        May be called again.
+        """
         self._stopping = True
         self.wake()
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=grace)
-        for task in self._sending:
-            task.cancel()
-        if self._sending:
-            await asyncio.wait(self._sending)
+        tasks = [self._turning, *self._sending] if self._turning else [*self._sending]
+        await asyncio.gather(*(ended(task, grace) for task in tasks))
         self._give_back()
-        await self._write_results()
+        try:
+            await self._write_results()
+        except StoreError as error:
+            log.error("deliver.store_failed", sink=self.name, why=str(error))
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._sink.close(), max(1.0, grace))
+            await asyncio.wait_for(self._sink.close(), 1.0)
 
     async def _turn(self) -> float:
         """Do what can be done now; return the seconds until there is something to do by itself."""
@@ -113,7 +117,7 @@ class Runner:
             return wait
         if not self._ready:
             await self._claim(free)
-        while self._ready and free > 0 and self._pace.wait() <= 0:
+        while self._ready and free > 0 and self._pace.wait() <= 0 and not self._stopping:
             self._start()
             free -= 1
         return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
@@ -179,7 +183,11 @@ class Runner:
 
     async def _send(self, batch: Sequence[DueDelivery], *, probing: bool) -> None:
         started = self._now()
-        outcomes = await self._outcomes(batch)
+        try:
+            outcomes = await self._outcomes(batch)
+        except asyncio.CancelledError:  # a stop is no failure of the sink, and uses up no attempt
+            self._ready.extendleft(reversed(batch))
+            return
         took = int((self._now() - started) * 1000)
         for row, outcome in zip(batch, outcomes, strict=True):
             tried = self._tried(row, outcome, int(started * 1000), probing=probing)
@@ -196,10 +204,6 @@ class Runner:
             reason = f"the sink answered {len(outcomes)} outcomes for {len(batch)} deliveries"
         except TimeoutError:
             reason = f"took longer than {self._sink.settings.timeout:g} s"
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-            reason = "the worker stopped in the middle"
         except Exception as error:  # noqa: BLE001 -- a sink's fault is that sink's alone
             reason = _why(error)
         return [TryLater(reason=reason)] * len(batch)
@@ -350,6 +354,14 @@ def _given_back(row: DueDelivery, now: int) -> Tried:
         next_at=now,
         give_back=1,
     )
+
+
+async def ended(task: asyncio.Task[Any], grace: float) -> None:
+    """Wait until a task has ended, after `grace` seconds by cancelling it; how it ended is its own affair."""
+    _, pending = await asyncio.wait([task], timeout=grace)
+    for one in pending:
+        one.cancel()
+        await asyncio.wait([one])
 
 
 def _why(error: Exception) -> str:

@@ -42,17 +42,30 @@ class Normalize:
         self._sources = sources
         self._outbox = outbox
         self._offload = offload
+        self._claim = 0
 
     async def step(self) -> int:
         """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
-        claim, batch = await self._store.claim(_BATCH, max_bytes=_BATCH_BYTES)
+        await self._release()
+        self._claim, batch = await self._store.claim(_BATCH, max_bytes=_BATCH_BYTES)
         if not batch:
             return 0
-        read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
-        plan = await self._plan(read)
-        await self._store.write(plan.writes, claim=claim)
+        try:
+            read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
+            plan = await self._plan(read)
+            await self._store.write(plan.writes, claim=self._claim)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._release())
+            raise
+        self._claim = 0
         _log(read)
         return len(batch)
+
+    async def _release(self) -> None:
+        """Take back a claim whose batch was not written: a stop, or a store that fails, is no crash."""
+        if self._claim:
+            await self._store.release(self._claim)
+            self._claim = 0
 
     async def _plan(self, read: Sequence[Read]) -> Plan:
         said = [(receipt, outcome) for receipt, _, found in read if isinstance(found, tuple) for outcome in found]

@@ -8,7 +8,7 @@ import structlog
 
 from receiver.contract.errors import StoreError
 from receiver.pipeline.confirm import Confirm
-from receiver.pipeline.deliver import Runner
+from receiver.pipeline.deliver import Runner, ended
 from receiver.pipeline.normalize import Normalize
 from receiver.store.store import Store
 
@@ -29,6 +29,7 @@ class Worker:
         self._confirm = confirm
         self._work = asyncio.Event()
         self._stopping = False
+        self._normalizing: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Receipts were kept."""
@@ -45,17 +46,20 @@ class Worker:
         if taken:
             log.info("worker.took_over", count=taken)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
+            self._normalizing = group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
             group.create_task(self._step_by_step(self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
             for runner in self.runners:
                 group.create_task(runner.run())
 
     async def stop(self, grace: float) -> None:
-        """Start nothing new, and give what is under way `grace` seconds."""
+        """Start nothing new, and give what is under way `grace` seconds; may be called again."""
         self._stopping = True
         self.wake()
-        await asyncio.gather(*(runner.stop(grace) for runner in self.runners))
+        await asyncio.gather(
+            *(ended(task, grace) for task in [self._normalizing] if task),
+            *(runner.stop(grace) for runner in self.runners),
+        )
 
     async def _normalize_then_wake(self) -> int:
         done = await self._normalize.step()
