@@ -50,7 +50,7 @@ class Hook:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 pairs = (line.partition(": ") for line in head[1:-2])
@@ -58,7 +58,6 @@ class Hook:
                 body = await reader.readexactly(int(headers["content-length"]))
                 status = await self._take(headers, body)
                 writer.write(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
-        writer.close()
 
     async def _take(self, headers: dict[str, str], body: bytes) -> int:
         self.asked += 1

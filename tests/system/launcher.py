@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from receiver import cli
+from receiver.contract.errors import StoreUnavailable
 
 EXTRA_MIGRATION = """
 CREATE TABLE extra (id INTEGER PRIMARY KEY, note TEXT) STRICT;
@@ -38,7 +39,7 @@ class Point(msgspec.Struct, frozen=True):
     """A coroutine function, `module:Class.method`; and which of its calls count."""
 
     target: str
-    when: Literal["before", "after", "hold"]
+    when: Literal["before", "after", "hold", "fail"]
     counts: Callable[[Call], bool] = always
 
 
@@ -74,12 +75,16 @@ POINTS = {
     "after-write": Point(f"{STORE}.write", "after", of_receipts),
     "after-lease": Point(f"{STORE}.due", "after", took_some),
     "before-marking": Point(f"{STORE}.tried", "before", arrived),
+    "failing-write": Point(f"{STORE}.write", "fail", of_receipts),
     "after-marking": Point(f"{STORE}.tried", "after", arrived),
 }
 
 
 def plant(point: Point, nth: int) -> None:
-    """Replace the function of a point by one that kills the process at the `nth` call that counts, or never ends."""
+    """Replace the function of a point by one that kills the process at the `nth` call that counts.
+
+    Or by one that never ends, or fails so often.
+    """
     owner, name = found(point.target)
     original: Callable[..., Awaitable[Any]] = getattr(owner, name)
     left = nth
@@ -92,10 +97,14 @@ def plant(point: Point, nth: int) -> None:
 
     @functools.wraps(original)
     async def planted(*args: Any, **named: Any) -> Any:
+        nonlocal left
         if point.when == "hold":
             await asyncio.Event().wait()
         if point.when == "before":
             passed((args, named, None))
+        if point.when == "fail" and left and point.counts((args, named, None)):
+            left -= 1
+            raise StoreUnavailable("as the test wants it")
         result = await original(*args, **named)
         if point.when == "after":
             passed((args, named, result))

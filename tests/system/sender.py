@@ -119,45 +119,32 @@ class Sender:
 
     async def send(self, callbacks: Iterable[Callback]) -> None:
         """Send one after the other over one connection, each until it is acknowledged or `stop` is called."""
-        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        for callback in callbacks:
-            while not self._stopping:
-                try:
-                    connection = connection or await self._connect()
-                    if connection is None:
-                        continue
-                    if await self._exchange(callback, *connection):
-                        break
-                except (OSError, asyncio.IncompleteReadError):
-                    _close(connection)
-                    connection = None
+        line = _Line()
+        with contextlib.closing(line):
+            for callback in callbacks:
+                while not self._stopping and not await self._sent(callback, line):
+                    await asyncio.sleep(_PAUSE)
+                if self._stopping:
+                    break
                 await asyncio.sleep(_PAUSE)
-            if self._stopping:
-                break
-            await asyncio.sleep(_PAUSE)
-        _close(connection)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        address = self._address()
-        if address is None:
-            await asyncio.sleep(_PAUSE)
-            return None
-        return await asyncio.open_connection(*address)
+    async def _sent(self, callback: Callback, line: "_Line") -> bool:
+        try:
+            address = self._address()
+            return address is not None and self._taken(callback, *await line.exchange(address, callback.request))
+        except (OSError, asyncio.IncompleteReadError):
+            line.close()
+            return False
 
-    async def _exchange(self, callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        writer.write(callback.request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        size = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-        answer = await reader.readexactly(size)
-        status = int(head.split(b" ", 2)[1])
+    def _taken(self, callback: Callback, status: int, answer: bytes) -> bool:
         if status == 200:
             self.acknowledged.append(Acknowledged(callback=callback, **json.loads(answer)))
-            return True
-        if status == 503:
+        elif status == 503:
             self.busy += 1
+            return False
         else:
             self.refused.append(status)
-        return status != 503
+        return True
 
     async def goes_on(self, count: int) -> None:
         """Wait until so many more were acknowledged."""
@@ -184,6 +171,23 @@ async def load(site: Site, *, lanes: int = 8) -> AsyncIterator[Sender]:
             sender.stop()
 
 
-def _close(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None) -> None:
-    if connection:
-        connection[1].close()
+class _Line:
+    """A connection that is made when it is needed."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def exchange(self, address: tuple[str, int], request: bytes) -> tuple[int, bytes]:
+        """Send a request; return status and body of the answer. Raises OSError or IncompleteReadError."""
+        self._streams = self._streams or await asyncio.open_connection(*address)
+        reader, writer = self._streams
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        size = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+        return int(head.split(b" ", 2)[1]), await reader.readexactly(size)
+
+    def close(self) -> None:
+        """Hang up."""
+        streams, self._streams = self._streams, None
+        if streams:
+            streams[1].close()

@@ -172,3 +172,13 @@ async def test_a_large_poison_callback_kills_only_its_own_process(tmp_path: Path
         assert reason.startswith("crashed")
         assert {event["data"].get("job_id") for event in site.lines()} >= {f"after.{n}" for n in range(5)}
         await process.stop()
+
+
+async def test_a_store_that_fails_for_a_while_is_no_crash(tmp_path: Path) -> None:
+    """Where writing fails and then goes well, no claim stays behind that the next start would count as a crash."""
+    site = Site(tmp_path)
+    async with serving(site, point="failing-write:2") as process:
+        sender = Sender(site.address)
+        await sender.send(Factory(site).call("late", 3))
+        await settled(site, process)
+        everything_holds(site, sender.acknowledged)
