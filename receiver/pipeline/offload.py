@@ -6,6 +6,7 @@ The child runs this module; both sides are the same release, and talk over pipes
 import asyncio
 import contextlib
 import pickle
+import signal
 import struct
 import sys
 from typing import IO, Any
@@ -96,4 +97,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of a terminal; this one ends with its pipe
     serve(sys.stdin.buffer, sys.stdout.buffer)
