@@ -14,14 +14,12 @@ import uvloop
 from receiver import logs
 from receiver.cli.output import show
 from receiver.config import Config
-from receiver.contract.proof import digest
 from receiver.demo.outcome import Became, arrived, became, faults
 from receiver.demo.queue import SERVER, queue
 from receiver.demo.run import SLACK_RATE, Answered, Setting, send_all, settled
 from receiver.demo.sources import Prepared, prepare
 from receiver.registry import Registry, discover
 from receiver.web.serve import Addresses, serving
-from receiver.web.sessions import Sessions
 
 
 @click.command()
@@ -127,8 +125,8 @@ def _say_end(wrong: Sequence[str], events: int, sinks: int, took: float) -> None
 
 
 def _say_next(setting: Setting, addresses: Addresses) -> None:
-    code = Sessions(digest(setting.admin_token.encode()), time.time).link_code()
-    click.echo(f"\nPage     {addresses.admin}/login?code={code}")
+
+    click.echo(f"\nPage     {addresses.login}")
     click.echo(f"         (a link for the next minutes; later log in with the token {setting.admin_token})")
     click.echo("Next     `hookscribe dev` receives your own callbacks, through a tunnel.")
     click.echo("Ctrl-C   ends the demo and removes everything that it made.")
