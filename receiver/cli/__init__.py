@@ -16,10 +16,14 @@ from receiver.contract.errors import ConfigError, HookscribeError, UsageError
 
 COMMANDS = {
     "serve": ("receiver.cli.serve:serve", "Receive, normalize and deliver until stopped."),
+    "dev": ("receiver.cli.dev:dev", "Receive through a tunnel and tell of every callback."),
+    "demo": ("receiver.cli.demo:demo", "Show everything at work, with recorded callbacks."),
     "migrate": ("receiver.cli.serve:migrate", "Bring the store to this release's schema."),
+    "doctor": ("receiver.cli.doctor:doctor", "Look for what is wrong, and say the way out."),
     "config": ("receiver.cli.settings:config", "Print every setting in force, secrets masked."),
     "verify": ("receiver.cli.verify:verify", "Say what proves a request, or what is wrong with it."),
     "quarantine": ("receiver.cli.quarantine:quarantine", "List, show or drop refused requests."),
+    "simulate": ("receiver.cli.simulate:simulate", "Sign and send what a provider would."),
     "receipts": ("receiver.cli.lists:receipts", "List proven callbacks, or show one."),
     "transcripts": ("receiver.cli.lists:transcripts", "List results in our words, or show one whole."),
     "calls": ("receiver.cli.lists:calls", "List calls, or show one with its transcripts."),

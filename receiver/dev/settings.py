@@ -21,6 +21,10 @@ _HEAD = """\
 store = "sqlite:{folder}/dev.db"
 admin_token = "{token}"
 
+[listen]
+public = "127.0.0.1:8080"
+admin = "127.0.0.1:8081"
+
 [sinks.file]
 kind = "jsonl"
 path = "{folder}/events.jsonl"
