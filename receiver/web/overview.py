@@ -69,7 +69,7 @@ class Overview:
             return self._enter(request) if code and self._sessions.is_link_code(code) else _door(request, 200)
         if not same_origin(request, default=True):
             return problem(403, "this form was not one of ours")
-        token = parse_qs((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8).get("token", [""])[0]
+        token = parse_qs((await read_body(request)).decode("utf-8", "replace")).get("token", [""])[0]
         return self._enter(request) if self._sessions.knows(token.strip()) else _door(request, 401)
 
     async def logout(self, request: Request) -> Response:
