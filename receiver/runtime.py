@@ -102,6 +102,8 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
     """
     path = sqlite_path(config.root.store)
     async with contextlib.AsyncExitStack() as stack:
+        if role != "web":
+            await stack.enter_async_context(_only_worker(path))
         checkpoint = stack.enter_context(_lock(path, "checkpoint"))
         store, quarantine = await stack.enter_async_context(_stores(config, checkpoint=checkpoint))
         for name in await store.engine.migrate():
@@ -111,7 +113,7 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
             config=config, registry=registry, store=store, sources=sources(config, registry), quarantine=quarantine
         )
         refusals = QuarantineWriter(runtime.sources, quarantine, config.root.quarantine, ids=store.ids)
-        worker = await stack.enter_async_context(_working(runtime, path)) if role != "web" else None
+        worker = await stack.enter_async_context(_working(runtime)) if role != "web" else None
         ingest = await stack.enter_async_context(_receiving(runtime, refusals, worker)) if role != "worker" else None
         yield Running(runtime=runtime, refusals=refusals, ingest=ingest, worker=worker)
 
@@ -146,9 +148,9 @@ async def _receiving(runtime: Runtime, refusals: QuarantineWriter, worker: Worke
 
 
 @contextlib.asynccontextmanager
-async def _working(runtime: Runtime, path: Path) -> AsyncIterator[Worker]:
+async def _working(runtime: Runtime) -> AsyncIterator[Worker]:
     root = runtime.config.root
-    async with _only_worker(path), GuardedClient() as http:
+    async with GuardedClient() as http:
         outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix)
         ports = SinkPorts(http=http, links=root.admin_url, now=time.time)
         render = renderer(root.public_url, root.admin_url, root.event_prefix)
@@ -202,10 +204,13 @@ def _locked(descriptor: int) -> bool:
 @contextlib.asynccontextmanager
 async def _only_worker(path: Path) -> AsyncIterator[None]:
     """Be the one worker of an embedded store; wait while another process is."""
+    waits = False
     with contextlib.ExitStack() as stack:
         while not stack.enter_context(_lock(path, "worker")):
             stack.close()
-            log.info("worker.waits", why="another process works on this store")
+            if not waits:
+                log.info("worker.waits", why="another process works on this store")
+            waits = True
             await asyncio.sleep(1)
         yield
 

@@ -37,9 +37,9 @@ log = structlog.get_logger()
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     """Where a running receiver listens, as URLs; None where the role has no such listener."""
 
-    public: str | None
-    admin: str | None
-    login: str | None
+    public: str | None = None
+    admin: str | None = None
+    login: str | None = None
     """Opens the page within the next ten minutes; for the person at the terminal only."""
 
 
@@ -60,38 +60,53 @@ async def serving(config: Config, registry: Registry, role: Role = "all") -> Asy
     _raise_file_limit()
     return_large_blocks()
     listen, grace = config.root.listen, config.root.grace
-    async with contextlib.AsyncExitStack() as stack:
-        run = await stack.enter_async_context(running(config, registry, role))
+    async with running(config, registry, role) as run, contextlib.AsyncExitStack() as stack:
+        listeners = _Listeners(grace)
+        stack.push_async_callback(listeners.close)
         if listen.metrics is not None:
-            told = Starlette(routes=probes(run.runtime.store))
-            await stack.enter_async_context(_listening(told, listen.metrics, grace))
-        if run.ingest is None:
-            yield run, Addresses(public=None, admin=None, login=None)
-            return
-        sessions = Sessions(digest(admin_token(config).raw), time.time)
-        people = _admin(run, sessions)
-        providers = public_app(Hooks(run.ingest, _bodies(config), run.refusals.unknown))
-        if listen.admin.startswith("/"):
-            public = await stack.enter_async_context(
-                _listening(_under(listen.admin, people, providers), listen.public, grace)
-            )
-            admin = public + listen.admin
-        else:
-            admin = await stack.enter_async_context(_listening(people, listen.admin, grace))
-            public = await stack.enter_async_context(_listening(providers, listen.public, grace))
-        yield run, Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
+            await listeners.open(Starlette(routes=probes(run.runtime.store)), listen.metrics)
+        yield run, await _opened(run, listeners, config) if run.ingest else Addresses()
         log.info("serve.stopping")
+        await asyncio.gather(listeners.close(), *([run.worker.stop(grace)] if run.worker else []))
+
+
+async def _opened(run: Running, listeners: "_Listeners", config: Config) -> Addresses:
+    """Open the doors for providers and for people."""
+    assert run.ingest is not None
+    listen = config.root.listen
+    sessions = Sessions(digest(admin_token(config).raw), time.time)
+    people = _admin(run, sessions)
+    providers = public_app(Hooks(run.ingest, _bodies(config), run.refusals.unknown))
+    if listen.admin.startswith("/"):
+        public = await listeners.open(_under(listen.admin, people, providers), listen.public)
+        admin = public + listen.admin
+    else:
+        admin = await listeners.open(people, listen.admin)
+        public = await listeners.open(providers, listen.public)
+    return Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
 
 
 async def serve(config: Config, registry: Registry, role: Role, started: "Started") -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT; where it still starts, or waits for another worker, these end it at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()
+
+    def told() -> None:
+        stop.set()
+        if starting:
+            starting.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with serving(config, registry, role) as (run, addresses):
-        started(run, addresses)
-        await stop.wait()
+        loop.add_signal_handler(number, told)
+    try:
+        async with serving(config, registry, role) as (run, addresses):
+            starting = None
+            started(run, addresses)
+            await stop.wait()
+    except asyncio.CancelledError:
+        if starting is None or not stop.is_set():
+            raise
 
 
 class Started:
@@ -140,6 +155,26 @@ def _under(prefix: str, admin: ASGIApp, public: ASGIApp) -> ASGIApp:
             await public(scope, receive, send)
 
     return app
+
+
+class _Listeners:
+    """Listeners that close side by side, so that one grace time does for all."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._open: list[contextlib.AsyncExitStack] = []
+
+    async def open(self, app: ASGIApp, where: str) -> str:
+        """Listen; return the address as a URL. Raises ConfigError where it is taken."""
+        stack = contextlib.AsyncExitStack()
+        url = await stack.enter_async_context(_listening(app, where, self._grace))
+        self._open.append(stack)
+        return url
+
+    async def close(self) -> None:
+        """Take nothing new, and give what is under way the grace time."""
+        listeners, self._open = self._open, []
+        await asyncio.gather(*(one.aclose() for one in listeners))
 
 
 @contextlib.asynccontextmanager
