@@ -9,7 +9,7 @@ import pytest
 from system.harness import Process, Site, serving, until
 from system.holds import everything_holds, settled
 from system.hook import hooking
-from system.sender import load
+from system.sender import Factory, Sender, load
 
 pytestmark = pytest.mark.system
 
@@ -76,5 +76,23 @@ async def test_a_worker_that_waits_can_be_stopped(tmp_path: Path) -> None:
         try:
             await until(lambda: second.said("worker.waits"), "the second worker to wait")
             assert await second.stop() < 3
+        finally:
+            await second.kill()
+
+
+async def test_after_a_takeover_the_log_still_moves_into_the_store(tmp_path: Path) -> None:
+    """The process that takes over also checkpoints: SQLite's log does not grow without end."""
+    site = Site(tmp_path)
+    async with serving(site) as first:
+        second = await Process.start(site)
+        try:
+            await until(lambda: second.said("worker.waits"), "the second process to wait")
+            await first.kill()
+            await second.started()
+            sender, factory = Sender(site.address), Factory(site)
+            await sender.send(factory.of_call("large", f"large.{n}", text="x" * 2_000_000) for n in range(8))
+            await settled(site, second)
+            assert site.store.stat().st_size > 16_000_000
+            everything_holds(site, sender.acknowledged)
         finally:
             await second.kill()

@@ -1,6 +1,7 @@
 """A graceful stop loses nothing, leaves nothing half done, and keeps to its time."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,23 @@ async def test_slow_senders_do_not_delay_the_stop(tmp_path: Path) -> None:
             one.close()
     assert took < 1 + SLACK
     assert "Traceback" not in process.output()
+
+
+async def test_one_grace_time_does_for_all(tmp_path: Path) -> None:
+    """Slow senders and sinks that hang are waited for side by side, not one after the other."""
+    async with hooking() as hook:
+        site = Site(tmp_path, hook=hook.url, grace=4, timeout=60)
+        hook.expects(site.secret)
+        hook.mood = Mood.HANGS
+        async with serving(site) as process:
+            sender = Sender(site.address)
+            await sender.send([Factory(site).of("callcov", "hangs")])
+            await until(lambda: hook.asked == 1, "the send")
+            address = process.address()
+            assert address
+            _, writer = await asyncio.open_connection(*address)
+            with contextlib.closing(writer):
+                writer.write(b"POST /hooks/calls/x HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nhalf")
+                await writer.drain()
+                assert 3 < await process.stop() < 4 + SLACK
+        left_tidy(site)
