@@ -127,8 +127,9 @@ class _Body:
             self._file = tempfile.TemporaryFile(dir=self._bounds.folder, buffering=0)  # noqa: SIM115 -- closed in close()
         except OSError as error:
             raise Overloaded(f"a body could not be written to disk: {error.strerror}") from error
-        await self._spool(self._held + chunk)
+        await self._spool(self._held)
         self._let_go()
+        await self._spool(chunk)
 
     async def _spool(self, chunk: bytes | bytearray) -> None:
         if len(chunk) > self._bounds.disk:
