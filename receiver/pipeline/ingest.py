@@ -3,12 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from receiver.contract.errors import StoreUnavailable
 from receiver.contract.model import InboundRequest, ReceiptState, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
@@ -23,6 +23,11 @@ _GROUP_BYTES = 4 * 1024 * 1024
 _UNDER_WAY = 3
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
+
+
+Told = Callable[[Kept | Refused | Exception], None]
+"""Told how one request ended; must not raise."""
+Watch = Callable[[InboundRequest, Kept | Refused], None]
 
 
 class Refusals(Protocol):
@@ -52,44 +57,70 @@ class Ingest:
         self._refusals = refusals
         self._now = now
         self._group = GroupCommit(keep, kept)
-        self.watch: Callable[[InboundRequest, Kept | Refused], None] | None = None
+        self.watch: Watch | None = None
         """Told how every request ended, for people who look on; quick, and never raises."""
 
+    def take(self, request: InboundRequest, told: Told) -> None:
+        """Prove a request of a known source now, and tell how it ended: at once where it is refused, else once it is
+        on disk. Told an exception where it cannot be kept. For bodies that are quickly proven.
+        """
+        self._keep(request, self._proven(request, self._ids.next()), told)
+
     async def receive(self, request: InboundRequest) -> Kept | Refused:
-        """Prove and keep a request of a known source. Raises StoreUnavailable where it cannot be kept."""
-        provider = self.sources[request.source]
+        """Prove and keep a request of a known source, however large. Raises StoreUnavailable where it cannot be kept."""
+        answer: asyncio.Future[Kept | Refused] = asyncio.get_running_loop().create_future()
         if len(request.body) < _LARGE:
-            made = self._prepare(provider, request)
+            self.take(request, partial(_settle, answer))
         else:
-            made = await asyncio.to_thread(self._prepare, provider, request)
+            made = await asyncio.to_thread(self._proven, request, self._ids.next())
+            self._keep(request, made, partial(_settle, answer))
+        return await answer
+
+    def _proven(self, request: InboundRequest, receipt_id: int) -> NewReceipt | Refused:
+        provider = self.sources[request.source]
+        proof = prove(provider, request, self._now())
+        return proof if isinstance(proof, Refused) else receipt_for(provider, proof, receipt_id)
+
+    def _keep(self, request: InboundRequest, made: NewReceipt | Refused, told: Told) -> None:
+        if self.watch is not None:
+            told = partial(_watched, self.watch, request, told)
         if isinstance(made, Refused):
             self._refusals.note(request, made)
-        result = made if isinstance(made, Refused) else await self._group.commit(made)
-        if self.watch is not None:
-            self.watch(request, result)
-        return result
-
-    def _prepare(self, provider: Provider[Any], request: InboundRequest) -> NewReceipt | Refused:
-        proof = prove(provider, request, self._now())
-        if isinstance(proof, Refused):
-            return proof
-        return receipt_for(provider, proof, self._ids.next())
+            told(made)
+        else:
+            self._group.add(made, told)
 
     async def close(self) -> None:
         """Wait for the commits that are under way."""
         await self._group.close()
 
 
+def _settle(answer: asyncio.Future[Kept | Refused], result: Kept | Refused | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
+
+
+def _watched(watch: Watch, request: InboundRequest, told: Told, result: Kept | Refused | Exception) -> None:
+    told(result)
+    if not isinstance(result, Exception):
+        watch(request, result)
+
+
 def prove(provider: Provider[Any], request: InboundRequest, now: float) -> Proven | Refused:
     """Ask the provider who sent this; a provider that raises has proven nothing."""
-    if provider.settings.verify == "none":
-        return Proven(request=request, verdict=Verdict.UNVERIFIED)
     try:
-        return provider.prove(request, now)
+        proof = provider.prove(request, now)
     except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
         log.error("proof.raised", source=request.source, error=type(error).__name__)
         check = Check(scheme="provider", ok=False, detail=f"the provider's code raised {type(error).__name__}")
-        return Refused(reason=Reason.BODY_UNEXPECTED, checks=(check,))
+        proof = Refused(reason=Reason.BODY_UNEXPECTED, checks=(check,))
+    if isinstance(proof, Refused) and provider.settings.verify == "none":
+        return Proven(request=request, verdict=Verdict.UNVERIFIED, checks=proof.checks)
+    return proof
 
 
 def receipt_for(provider: Provider[Any], proven: Proven, receipt_id: int) -> NewReceipt:
@@ -127,40 +158,36 @@ def _first_state(provider: Provider[Any], proven: Proven) -> ReceiptState:
     return ReceiptState.RECEIVED
 
 
-class _Group(asyncio.Future[list[Kept]]):
-    """Receipts that go to disk together; one future for all who wait, which none of them can cancel."""
+class _Group:
+    """Receipts that go to disk together, each with who waits for it."""
+
+    __slots__ = ("receipts", "size", "told")
 
     def __init__(self) -> None:
-        super().__init__()
         self.receipts: list[NewReceipt] = []
+        self.told: list[Told] = []
         self.size = 0
-
-    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002
-        return False
 
 
 class GroupCommit:
     """Receipts that come while others are on their way to the disk go together, a few groups under way at once."""
 
-    def __init__(
-        self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]
-    ) -> None:
+    def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
         self._keep = keep
         self._kept = kept
         self._groups: deque[_Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def commit(self, receipt: NewReceipt) -> Kept:
-        """Return once the receipt is on disk. Raises what `keep` raises, for the whole group."""
+    def add(self, receipt: NewReceipt, told: Told) -> None:
+        """Tell once the receipt is on disk, or what `keep` raised for its whole group."""
         groups = self._groups
         if not groups or len(groups[-1].receipts) >= _GROUP_COUNT or groups[-1].size + receipt.size > _GROUP_BYTES:
             groups.append(_Group())
             self._start()
         group = groups[-1]
-        place = len(group.receipts)
         group.receipts.append(receipt)
+        group.told.append(told)
         group.size += receipt.size
-        return (await group)[place]
 
     def _start(self) -> None:
         """Begin the next commit, unless enough are under way; what comes before it runs is in it."""
@@ -178,17 +205,13 @@ class GroupCommit:
             return
         group = self._groups.popleft()
         try:
-            kept = await self._keep(group.receipts)
-        except Exception as error:  # noqa: BLE001 -- each of those who wait gets it
-            group.set_exception(error)
-            group.exception()
-        except asyncio.CancelledError:
-            group.set_exception(StoreUnavailable("the receiver is stopping"))
-            group.exception()
-            raise
+            results: Sequence[Kept | Exception] = await self._keep(group.receipts)
+        except Exception as error:  # noqa: BLE001 -- each of those who wait is told
+            results = [error] * len(group.told)
         else:
-            group.set_result(kept)
             self._kept()
+        for told, result in zip(group.told, results, strict=True):
+            told(result)
 
     async def close(self) -> None:
         """Wait for the commits that are under way."""

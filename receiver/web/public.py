@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.contract.errors import Overloaded, StoreError
-from receiver.contract.model import InboundRequest
+from receiver.contract.model import Headers, InboundRequest
 from receiver.contract.proof import Reason, Refused
 from receiver.contract.provider import Provider, Reply
 from receiver.pipeline.ingest import Ingest
@@ -22,25 +22,23 @@ from receiver.web.body import Bodies, Disconnected, TooLarge, TooSlow
 
 log = structlog.get_logger()
 
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
+_CLOSE = (b"connection", b"close")
 _ANSWERS = {
-    401: b'{"error":"not proven"}',
-    404: b'{"error":"not found"}',
-    405: b'{"error":"POST only"}',
-    408: b'{"error":"too slow"}',
-    413: b'{"error":"too large"}',
-    503: b'{"error":"cannot be kept now"}',
-}
-_EXTRA: dict[int, tuple[tuple[bytes, bytes], ...]] = {
-    405: ((b"allow", b"POST"),),
-    408: ((b"connection", b"close"),),
-    413: ((b"connection", b"close"),),
-    503: ((b"retry-after", b"5"),),
+    reply.status: reply
+    for reply in (
+        Reply(status=401, body=b'{"error":"not proven"}'),
+        Reply(status=404, body=b'{"error":"not found"}'),
+        Reply(status=405, body=b'{"error":"POST only"}', headers=((b"allow", b"POST"),)),
+        Reply(status=408, body=b'{"error":"too slow"}', headers=(_CLOSE,)),
+        Reply(status=413, body=b'{"error":"too large"}', headers=(_CLOSE,)),
+        Reply(status=503, body=b'{"error":"cannot be kept now"}', headers=((b"retry-after", b"5"),)),
+    )
 }
 
 
 class Hooks:
-    """`POST /hooks/{source}` and `/hooks/{source}/{token}`: the one hot route, as a plain ASGI callable."""
+    """`POST /hooks/{source}` and `/hooks/{source}/{token}`: the one hot route."""
 
     def __init__(self, ingest: Ingest, bodies: Bodies, unknown: Callable[[], None]) -> None:
         """`unknown` counts requests for sources that are not ours."""
@@ -49,62 +47,82 @@ class Hooks:
         self._unknown = unknown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        parts = scope["path"].split("/")
+        """Answer any request, as an ASGI app: bodies of every size and speed, in the bounds that all share."""
+        found = self._door(scope["path"])
+        if found is None:
+            await _send(send, answered(404))
+        elif scope["method"] != "POST":
+            await _send(send, answered(405))
+        else:
+            await self._post(*found, scope, receive, send)
+
+    def take(self, path: str, headers: Headers, body: bytes, answer: Callable[[Reply], None]) -> None:
+        """Answer a POST that is whole already, without a task of its own; `answer` is called now or once it is on disk."""
+        found = self._door(path)
+        if found is None:
+            answer(answered(404))
+            return
+        provider, token = found
+        if len(body) > provider.settings.max_body:
+            answer(answered(413))
+            return
+        request = _request(provider, token, headers, body)
+        reply = provider.handshake(request)
+        if reply is not None:
+            answer(reply)
+        else:
+            self._ingest.take(request, lambda result: answer(answered(result)))
+
+    def _door(self, path: str) -> tuple[Provider[Any], str | None] | None:
+        """Return the source of a path and the token in it, or None where there is no such source."""
+        parts = path.split("/")
         provider = self._ingest.sources.get(parts[2]) if 3 <= len(parts) <= 4 else None
         if provider is None:
             self._unknown()
-            await _answer(send, 404)
-            return
-        if scope["method"] != "POST":
-            await _answer(send, 405)
-            return
-        token = parts[3] if len(parts) == 4 and parts[3] else None
-        await self._post(provider, token, scope, receive, send)
+            return None
+        return provider, (parts[3] or None) if len(parts) == 4 else None
 
     async def _post(
         self, provider: Provider[Any], token: str | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
             body = await self._bodies.read(await receive(), receive, provider.settings.max_body)
-            request = InboundRequest(
-                source=provider.source,
-                token=token,
-                headers=tuple(scope["headers"]),
-                body=body,
-                received_at=int(time.time() * 1000),
-            )
-            reply = provider.handshake(request)
-            result = None if reply else await self._ingest.receive(request)
+            request = _request(provider, token, tuple(scope["headers"]), body)
+            reply = provider.handshake(request) or answered(await self._ingest.receive(request))
         except Disconnected:
             return
-        except (TooLarge, TooSlow) as error:
-            await _answer(send, 413 if isinstance(error, TooLarge) else 408)
+        except TooLarge:
+            reply = answered(413)
+        except TooSlow:
+            reply = answered(408)
         except (StoreError, Overloaded) as error:
-            log.error("receipt.not_kept", source=provider.source, why=str(error))
-            await _answer(send, 503)
-        else:
-            await _send_result(send, reply, result)
+            reply = answered(error)
+        await _send(send, reply)
 
 
-async def _send_result(send: Send, reply: Reply | None, result: Kept | Refused | None) -> None:
+def answered(result: Kept | Refused | Exception | int) -> Reply:
+    """Return what a sender is told: constant but for the receipt's id."""
     if isinstance(result, Kept):
         word = b"duplicate" if result.duplicate else b"accepted"
-        await _send(send, 200, b'{"status":"%s","id":"%s"}' % (word, encode(RECEIPT, result.id).encode()))
-    elif isinstance(result, Refused):
-        await _answer(send, 404 if result.reason is Reason.TOKEN_UNKNOWN else 401)
-    elif reply is not None:
-        await _send(send, reply.status, reply.body, reply.headers)
+        return Reply(body=b'{"status":"%s","id":"%s"}' % (word, encode(RECEIPT, result.id).encode()))
+    if isinstance(result, Refused):
+        return answered(404 if result.reason is Reason.TOKEN_UNKNOWN else 401)
+    if isinstance(result, Exception):
+        expected = isinstance(result, StoreError | Overloaded)
+        log.error("receipt.not_kept", why=str(result) if expected else type(result).__name__)
+        return answered(503)
+    return _ANSWERS[result]
 
 
-async def _answer(send: Send, status: int) -> None:
-    await _send(send, status, _ANSWERS[status], _EXTRA.get(status, ()))
+def _request(provider: Provider[Any], token: str | None, headers: Headers, body: bytes) -> InboundRequest:
+    now = int(time.time() * 1000)
+    return InboundRequest(source=provider.source, token=token, headers=headers, body=body, received_at=now)
 
 
-async def _send(send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    headers = [_JSON, (b"content-length", b"%d" % len(body)), *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(send: Send, reply: Reply) -> None:
+    headers = [JSON, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def public_app(hooks: Hooks) -> ASGIApp:

@@ -25,6 +25,7 @@ from receiver.store.opening import sqlite_path
 from receiver.web.access import admin_token
 from receiver.web.admin import admin_app, probes
 from receiver.web.body import Bodies
+from receiver.web.direct import direct_protocol
 from receiver.web.memory import return_large_blocks
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
@@ -76,13 +77,14 @@ async def _opened(run: Running, listeners: "_Listeners", config: Config) -> Addr
     listen = config.root.listen
     sessions = Sessions(digest(admin_token(config).raw), time.time)
     people = _admin(run, sessions)
-    providers = public_app(Hooks(run.ingest, _bodies(config), run.refusals.unknown))
+    hooks = Hooks(run.ingest, _bodies(config), run.refusals.unknown)
+    providers, protocol = public_app(hooks), direct_protocol(hooks)
     if listen.admin.startswith("/"):
-        public = await listeners.open(_under(listen.admin, people, providers), listen.public)
+        public = await listeners.open(_under(listen.admin, people, providers), listen.public, protocol)
         admin = public + listen.admin
     else:
         admin = await listeners.open(people, listen.admin)
-        public = await listeners.open(providers, listen.public)
+        public = await listeners.open(providers, listen.public, protocol)
     return Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
 
 
@@ -164,10 +166,10 @@ class _Listeners:
         self._grace = grace
         self._open: list[contextlib.AsyncExitStack] = []
 
-    async def open(self, app: ASGIApp, where: str) -> str:
+    async def open(self, app: ASGIApp, where: str, protocol: type[Protocol] = Protocol) -> str:
         """Listen; return the address as a URL. Raises ConfigError where it is taken."""
         stack = contextlib.AsyncExitStack()
-        url = await stack.enter_async_context(_listening(app, where, self._grace))
+        url = await stack.enter_async_context(_listening(app, where, self._grace, protocol))
         self._open.append(stack)
         return url
 
@@ -178,12 +180,12 @@ class _Listeners:
 
 
 @contextlib.asynccontextmanager
-async def _listening(app: ASGIApp, where: str, grace: float) -> AsyncIterator[str]:
+async def _listening(app: ASGIApp, where: str, grace: float, protocol: type[Protocol]) -> AsyncIterator[str]:
     """Listen as long as the block runs; yield the address as a URL."""
     server = _Listener(
         uvicorn.Config(
             app,
-            http=Protocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             access_log=False,
