@@ -31,7 +31,9 @@ def chosen(states: Sequence[str]) -> Callable[[FunctionT], FunctionT]:
         click.option("--type", metavar="TYPE", help='Of this event type, or a glob such as "transcript.*".'),
         click.option("--source", metavar="NAME", help="Of events of this source."),
         click.option("--sink", metavar="NAME", help="To this sink."),
-        click.option("--state", type=click.Choice(list(states)), help="In this state; default: dead."),
+        click.option(
+            "--state", type=click.Choice([str(state) for state in states]), help="In this state; default: dead."
+        ),
     )
 
     def decorate(function: FunctionT) -> FunctionT:
@@ -138,9 +140,13 @@ def _act(path: Path | None, word: str, given: dict[str, Any], verb: Verb, count:
 
 
 def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
+    if not _somebody():
         raise UsageError(f"{question} Nobody can be asked here: give --yes, or --dry-run")
     return click.confirm(question, err=True)
+
+
+def _somebody() -> bool:
+    return sys.stdin.isatty()
 
 
 def _say(changed: Changed, text: str, given: dict[str, Any]) -> None:

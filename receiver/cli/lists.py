@@ -21,6 +21,12 @@ ResultT = TypeVar("ResultT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Read = Callable[[Mapping[str, str]], Awaitable[Page]]
 
+_INNER = {
+    "transcripts": ("id", "received_at", "source", "operation", "status", "version"),
+    "deliveries": ("id", "sink", "state", "tries", "detail"),
+    "attempts_made": ("number", "started_at", "duration", "outcome", "detail"),
+}
+"""Columns of the tables inside one thing, where its members are too many for a line."""
 _TIMES = frozenset({"received_at", "created_at", "updated_at", "started_at", "time", "next_at"})
 
 
@@ -49,8 +55,8 @@ def paged(function: FunctionT) -> FunctionT:
 @click.command()
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option("--source", metavar="NAME", help="Of this source.")
-@click.option("--state", type=click.Choice(list(ReceiptState)), help="In this state.")
-@click.option("--verdict", type=click.Choice(list(Verdict)), help="Proven this way.")
+@click.option("--state", type=click.Choice([one.value for one in ReceiptState]), help="In this state.")
+@click.option("--verdict", type=click.Choice([one.value for one in Verdict]), help="Proven this way.")
 @click.option("--body", is_flag=True, help="With an ID: write its exact bytes, nothing else.")
 @paged
 @click.pass_obj
@@ -72,7 +78,7 @@ def receipts(path: Path | None, /, id_: str | None, *, body: bool, as_json: bool
 @click.option("--provider", metavar="NAME", help="Of this provider.")
 @click.option("--job-id", metavar="JOB", help="Of the provider's job.")
 @click.option("--call", metavar="ID", help="About this call.")
-@click.option("--status", type=click.Choice(list(Status)), help="With this status.")
+@click.option("--status", type=click.Choice([one.value for one in Status]), help="With this status.")
 @paged
 @click.pass_obj
 def transcripts(path: Path | None, /, id_: str | None, *, version: int | None, as_json: bool, **given: Any) -> None:
@@ -82,7 +88,7 @@ def transcripts(path: Path | None, /, id_: str | None, *, version: int | None, a
         return
     if version:
         raise UsageError("--version goes with an ID")
-    columns = ("id", "received_at", "source", "operation", "job_id", "status", "version")
+    columns = ("id", "received_at", "source", "job_id", "status")
 
     def read(lists: Lists, asked: Mapping[str, str]) -> Awaitable[Page]:
         return lists.transcripts(asked, whole=as_json)
@@ -125,7 +131,7 @@ def events(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any
 @click.command()
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option("--sink", metavar="NAME", help="To this sink.")
-@click.option("--state", type=click.Choice(list(DeliveryState)), help="In this state.")
+@click.option("--state", type=click.Choice([one.value for one in DeliveryState]), help="In this state.")
 @click.option("--event", metavar="ID", help="Of this event.")
 @paged
 @click.pass_obj
@@ -134,7 +140,7 @@ def deliveries(path: Path | None, /, id_: str | None, *, as_json: bool, **given:
     if id_:
         _show(path, id_, given, as_json=as_json, read=Lists.delivery)
         return
-    columns = ("id", "sink", "type", "state", "attempts", "next_at", "detail")
+    columns = ("id", "sink", "type", "state", "tries", "detail")
     _list(path, given, columns, as_json=as_json, read=Lists.deliveries)
 
 
@@ -151,7 +157,7 @@ def _list(
     if as_json:
         show(page.items, columns, as_json=True)
     elif page.items:
-        show(map(short_times, page.items), columns, as_json=False)
+        show(map(tabled, page.items), columns, as_json=False)
     else:
         click.echo("nothing found", err=True)
     if page.next:
@@ -212,16 +218,20 @@ def show_thing(thing: Mapping[str, Any]) -> None:
     for name, value in several.items():
         click.echo(f"\n{name.replace('_', ' ')}:")
         if isinstance(value[0], Mapping):
-            shown = [name for name in value[0] if any(row.get(name) is not None for row in value)]
-            show(map(short_times, value), shown, as_json=False)
+            filled = [member for member in value[0] if any(row.get(member) is not None for row in value)]
+            show(map(tabled, value), _INNER.get(name, filled), as_json=False)
         else:
             for line in value:
                 click.echo("  " + ": ".join(map(cell, line)) if isinstance(line, list) else f"  {cell(line)}")
 
 
-def short_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its times as tables show them: UTC, to the second."""
-    return {
+def tabled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as tables show it: times in UTC and to the second, a delivery's next time with its detail."""
+    shown = {
         name: value[:19].replace("T", " ") if name in _TIMES and isinstance(value, str) else value
         for name, value in row.items()
     }
+    if "attempts" in row:
+        later = f"next {shown['next_at'][5:]}" if row["next_at"] and row["attempts"] else None
+        shown |= {"tries": row["attempts"], "detail": ": ".join(filter(None, (later, row["detail"]))) or None}
+    return shown
