@@ -6,8 +6,8 @@ from receiver.contract.model import SinkState
 
 TRIP_AFTER = 5
 """Failures in a row."""
-_PROBE_FIRST = 5.0
-_PROBE_MOST = 60.0
+_PROBES = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""Seconds until a sink that tripped is probed, failure after failure."""
 _JITTER = 0.2
 _LONGEST_WAIT = 7 * 86_400
 
@@ -38,7 +38,7 @@ class Health:
         if self.state is SinkState.PAUSED:
             return 0
         if self.state is SinkState.TRIPPED:
-            return 1 if now >= self.probe_at else 0
+            return 0 if 0 < self.probe_at - now <= _PROBES[-1] else 1  # further off: the clock was set back
         return min(self._ramp or most, most)
 
     def succeeded(self) -> bool:
@@ -59,7 +59,7 @@ class Health:
         tripped = self.state is SinkState.RUNNING
         if self.state is not SinkState.PAUSED:
             self.state, self.reason, self._ramp = SinkState.TRIPPED, reason, 1
-        self.probe_at = now + min(_PROBE_MOST, _PROBE_FIRST * 2 ** max(0, self.failures - TRIP_AFTER))
+        self.probe_at = now + _PROBES[min(max(0, self.failures - TRIP_AFTER), len(_PROBES) - 1)]
         return tripped
 
     def ordered(self, state: SinkState) -> None:
