@@ -192,8 +192,11 @@ class Store:
         if not ids:
             return []
         found = [DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": ids})]
-        await self.engine.write("start_deliveries", {"ids": ids, "worker": self.start, "now": self.now_ms()})
-        return found
+        mine = {"ids": ids, "worker": self.start}
+        if await self.engine.write("start_deliveries", {**mine, "now": self.now_ms()}) == len(ids):
+            return found
+        taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
+        return [delivery for delivery in found if delivery.id in taken]  # an operator discarded the others just now
 
     async def next_due(self, sink: str) -> int | None:
         """Return when the next delivery of a sink is due, Unix milliseconds, or None."""

@@ -16,78 +16,11 @@ import pytest
 from receiver.contract.errors import StoreError
 from receiver.contract.model import DeliveryState, ReceiptState, SinkState, Verdict
 from receiver.store.ids import at
-from receiver.store.records import (
-    Done,
-    NewReceipt,
-    SinkRow,
-    Tried,
-    Writes,
-    pack_headers,
-    redelivery_key,
-)
+from receiver.store.records import Done, SinkRow, Writes, pack_headers
 from receiver.store.store import Row, Store
+from receiver.testing.rows import DAY_MS, MIB, NOON, Clock, a_receipt, a_tried, put_events
 
-DAY_MS = 86_400_000
-NOON = 20_000 * DAY_MS + DAY_MS // 2
-"""Some noon, Unix milliseconds."""
-MIB = 1 << 20
-
-
-class Clock:
-    """A clock that a test sets, in Unix milliseconds."""
-
-    def __init__(self, ms: int = NOON) -> None:
-        self.ms = ms
-
-    def __call__(self) -> float:
-        """Return Unix time in seconds."""
-        return self.ms / 1000
-
-
-def a_receipt(store: Store, message_key: bytes, **changes: Any) -> NewReceipt:
-    """Return a receipt to keep, of now, with the key of a message."""
-    source = changes.get("source", "acme")
-    now = changes.pop("received_at", store.now_ms())
-    key, key_rest = redelivery_key(source, message_key)
-    body = changes.pop("body", b"{}")
-    made = NewReceipt(
-        id=store.ids.next(),
-        source=source,
-        provider="acme",
-        day=now // DAY_MS,
-        key=key,
-        key_rest=key_rest,
-        verdict=Verdict.TOKEN,
-        state=ReceiptState.RECEIVED,
-        received_at=now,
-        size=len(body),
-        checks=None,
-        headers=pack_headers(((b"content-type", b"application/json"),)),
-        body=body,
-    )
-    return msgspec.structs.replace(made, **changes)
-
-
-def a_tried(delivery_id: int, state: DeliveryState, **changes: Any) -> Tried:
-    """Return how a first attempt ended."""
-    made = Tried(
-        delivery_id=delivery_id, number=1, started_at=NOON, duration=5, outcome="said", detail=None, state=state
-    )
-    return msgspec.structs.replace(made, **changes)
-
-
-async def put_events(store: Store, calls: Sequence[int | None], sink: str = "archive") -> list[int]:
-    """Write one event with a delivery for each call id; return the deliveries' ids."""
-    writes = Writes()
-    made = []
-    for call_id in calls:
-        event, delivery = store.ids.next(), store.ids.next()
-        made.append(delivery)
-        writes.events.append((event, "acme", "acme.said", "2026-01-01T00:00:00Z", "rcp_x", call_id, None, None, b"{}"))
-        now = store.now_ms()
-        writes.deliveries.append((delivery, sink, event, call_id, DeliveryState.PENDING, now, now))
-    await store.write(writes)
-    return made
+__all__ = ["DAY_MS", "MIB", "NOON", "Clock", "StoreContract", "a_receipt", "a_tried", "put_events"]
 
 
 class StoreContract:
@@ -247,6 +180,21 @@ class StoreContract:
             assert await store.due("archive", 5, in_order=False, max_bytes=MIB) == []
             clock.ms = later
             assert [one.attempts for one in await store.due("archive", 5, in_order=False, max_bytes=MIB)] == [1]
+
+    async def test_what_is_discarded_meanwhile_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A delivery given up between being found and being taken stays given up."""
+        async with self.opened(Clock()) as store:
+            first, second = await put_events(store, [None, None])
+            rows = store.engine.rows
+
+            async def meanwhile(name: str, params: Any = None, where: Sequence[str] = ()) -> list[Row]:
+                if name == "deliveries_by_id":
+                    await store.tried([a_tried(first, DeliveryState.DISCARDED, outcome="")])
+                return await rows(name, params, where)
+
+            monkeypatch.setattr(store.engine, "rows", meanwhile)
+            found = await store.due("archive", 5, in_order=False, max_bytes=MIB)
+            assert [one.id for one in found] == [second]
 
     async def test_a_call_keeps_its_order(self) -> None:
         """In order, a delivery of a call waits for the earlier ones; others and calls among each other do not."""

@@ -49,11 +49,13 @@ UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread 
 -- receipt_unconfirmed: No confirmation is to be had; the token alone must do.
 UPDATE receipts SET state = 'received' WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'confirming';
 
--- known_transcripts: Transcripts by result key, with their newest version.
-SELECT t.source, t.operation, t.job_id, t.id, t.kind, t.call_id, t.status, t.version, t.digest, t.dated, v.doc
+-- known_transcripts: Transcripts by result key, with their newest version and their call.
+SELECT t.source, t.operation, t.job_id, t.id, t.kind, t.call_id, t.status, t.version, t.digest, t.dated, v.doc,
+    c.key, c.doc
 FROM json_each(:keys) AS k
 JOIN transcripts AS t ON t.source = k.value ->> 0 AND t.operation = k.value ->> 1 AND t.job_id = k.value ->> 2
-JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version;
+JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+LEFT JOIN calls AS c ON c.id = t.call_id;
 
 -- known_calls: Calls by key.
 SELECT key, id, doc FROM calls WHERE key IN (SELECT value FROM json_each(:keys));
@@ -62,15 +64,15 @@ SELECT key, id, doc FROM calls WHERE key IN (SELECT value FROM json_each(:keys))
 INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES {rows};
 
 -- change_call: A call about which more is known now.
-UPDATE calls SET updated_at = :now, doc = :doc WHERE id = :id;
+UPDATE calls SET updated_at = :now, doc = :doc, key = :key WHERE id = :id;
 
 -- add_transcripts: Transcripts, new or with a new version.
 INSERT INTO transcripts
     (id, source, provider, operation, job_id, kind, call_id, status, version, digest, dated, received_at)
 VALUES {rows}
 ON CONFLICT (source, operation, job_id) DO UPDATE SET
-    status = excluded.status, version = excluded.version, digest = excluded.digest, dated = excluded.dated,
-    received_at = excluded.received_at;
+    call_id = excluded.call_id, status = excluded.status, version = excluded.version, digest = excluded.digest,
+    dated = excluded.dated, received_at = excluded.received_at;
 
 -- add_versions: What transcripts say, version by version.
 INSERT INTO versions (transcript_id, version, receipt_id, created_at, normalizer, doc) VALUES {rows};
@@ -114,6 +116,10 @@ SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending';
 -- start_deliveries: These are being sent from now on; the attempt is counted before it starts.
 UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending';
+
+-- taken_deliveries: Of these, those that this worker is sending.
+SELECT id FROM deliveries
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'in_flight' AND worker = :worker;
 
 -- deliveries_arrived: These were taken for good.
 UPDATE deliveries SET state = 'delivered', worker = NULL, detail = NULL, updated_at = :now
