@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = structlog.get_logger()
 
 MOST_PIPELINED = 16
-"""Requests that one connection may have waiting behind the one being answered; each costs memory."""
+"""Requests that may come at once, and wait behind the one being answered: others wait, too, while they are read."""
 STALLED_AFTER = 30.0
 """Seconds that a peer may leave its answers unread."""
 
@@ -23,6 +23,7 @@ class Protocol(HttpToolsProtocol):
     """
 
     _stalled: asyncio.TimerHandle | None = None
+    _begun = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a head."""
@@ -37,6 +38,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; what is not HTTP is answered 400, and told at level debug, because anybody can send it."""
+        self._begun = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -47,7 +49,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many wait already: the parser makes an invalid one of it."""
-        if len(self.pipeline) >= MOST_PIPELINED:
+        self._begun += 1
+        if self._begun > MOST_PIPELINED or len(self.pipeline) >= MOST_PIPELINED:
             raise ValueError("too many requests pipelined")
         super().on_message_begin()
 
@@ -75,14 +78,16 @@ class Protocol(HttpToolsProtocol):
             self._wait()
 
     def pause_writing(self) -> None:
-        """The peer does not read; give it some time."""
+        """The peer does not read; give it some time, and take nothing more from it."""
         super().pause_writing()
+        self.flow.pause_reading()
         self._stalled = self.loop.call_later(STALLED_AFTER, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._moving()
         super().resume_writing()
+        self.flow.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close; where closing does not end it, because the peer takes nothing, cut it off."""
