@@ -107,9 +107,7 @@ class Store:
         A receipt over which a worker died before comes alone, so that it cannot take others with it.
         Returns the claim's id, 0 when nothing waits.
         """
-        rows = await self.engine.rows(
-            "waiting_receipts", {"state": ReceiptState.RECEIVED, "limit": limit, "after": 0}
-        )
+        rows = await self.engine.rows("waiting_receipts", {"state": ReceiptState.RECEIVED, "limit": limit, "after": 0})
         tried_first = bool(rows and rows[0][2])
         alone = next((place for place, row in enumerate(rows) if row[2]), len(rows)) if not tried_first else 1
         ids = _within([(row[0], row[1]) for row in rows[:alone]], max_bytes)
