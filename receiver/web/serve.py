@@ -29,6 +29,7 @@ from receiver.web.direct import direct_protocol
 from receiver.web.memory import return_large_blocks
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
+from receiver.web.refused import Refused
 from receiver.web.sessions import Sessions
 from receiver.web.shield import Hosts
 
@@ -143,6 +144,7 @@ def _admin(run: Running, sessions: Sessions) -> ASGIApp:
         sessions=sessions,
         hosts=Hosts(config.root),
         now=time.time,
+        extra=Refused(run.runtime.quarantine, store, run.runtime.sources).routes(),
     )
 
 
