@@ -1,18 +1,19 @@
 """Normalize: receipts become transcripts, events and deliveries, batch by batch, each batch in one transaction."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from receiver.contract.errors import Unreadable
+from receiver.contract.errors import StoreError, Unreadable
 from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
 from receiver.contract.provider import Provider
 from receiver.pipeline.offload import ChildDied, Offload
-from receiver.pipeline.outbox import Outbox, Plan, call_key
+from receiver.pipeline.outbox import Outbox, Plan, call_key, checked
 from receiver.store.ids import RECEIPT, encode
-from receiver.store.records import StoredReceipt, unpack_headers
+from receiver.store.records import KnownCall, KnownTranscript, StoredReceipt, unpack_headers
 from receiver.store.store import Store
 
 log = structlog.get_logger()
@@ -55,7 +56,8 @@ class Normalize:
             plan = await self._plan(read)
             await self._store.write(plan.writes, claim=self._claim)
         except asyncio.CancelledError:
-            await asyncio.shield(self._release())
+            with contextlib.suppress(StoreError):
+                await asyncio.shield(self._release())
             raise
         self._claim = 0
         _log(read)
@@ -67,19 +69,25 @@ class Normalize:
             await self._store.release(self._claim)
             self._claim = 0
 
-    async def _plan(self, read: Sequence[Read]) -> Plan:
+    async def _plan(self, read: list[Read]) -> Plan:
+        """Plan what follows from a batch; a receipt that cannot be written becomes unreadable, and the rest goes on."""
+        known, calls = await self._known(read)
+        while True:
+            plan = self._outbox.plan(self._store.now_ms(), known, calls)
+            spoiled = _fill(plan, read)
+            if spoiled is None:
+                return plan
+            place, error = spoiled
+            receipt, normalizer, _ = read[place]
+            read[place] = (receipt, normalizer, Unreadable(f"what it says cannot be written: {type(error).__name__}"))
+
+    async def _known(self, read: Sequence[Read]) -> tuple[list[KnownTranscript], list[KnownCall]]:
         said = [(receipt, outcome) for receipt, _, found in read if isinstance(found, tuple) for outcome in found]
         results = {(receipt.source, one.operation, one.job_id) for receipt, one in said if isinstance(one, Result)}
         calls = {call_key(receipt.source, one.call) for receipt, one in said if isinstance(one, Result | Notice)}
         known = await self._store.known_transcripts(sorted(results)) if results else []
         keys = sorted(key for key in calls if key)
-        plan = self._outbox.plan(self._store.now_ms(), known, await self._store.known_calls(keys) if keys else [])
-        for receipt, normalizer, found in read:
-            if isinstance(found, Unreadable):
-                plan.unreadable(receipt, str(found))
-            else:
-                plan.receipt(receipt, normalizer, found)
-        return plan
+        return known, await self._store.known_calls(keys) if keys else []
 
     async def _read(self, place: int, receipt: StoredReceipt) -> Read:
         if place % _YIELD_EVERY == 0:
@@ -87,7 +95,7 @@ class Normalize:
         provider = self._sources.get(receipt.source)
         normalizer = provider.normalizer if provider else ""
         try:
-            return receipt, normalizer, await self._outcomes(provider, receipt)
+            return receipt, normalizer, checked(await self._outcomes(provider, receipt))
         except Unreadable as error:
             return receipt, normalizer, error
 
@@ -105,6 +113,24 @@ class Normalize:
             except ChildDied:
                 log.error("normalize.child_died", id=value.id, source=receipt.source)
         raise Unreadable(f"crashed: the normalizer died {_TRIES} times over this")
+
+
+def _fill(plan: Plan, read: Sequence[Read]) -> tuple[int, Exception] | None:
+    """Add every receipt to a plan; return the place of the first that spoils it, and how."""
+    for place, (receipt, normalizer, found) in enumerate(read):
+        if isinstance(found, Unreadable):
+            plan.unreadable(receipt, _writable(str(found)))
+            continue
+        try:
+            plan.receipt(receipt, normalizer, found)
+        except Exception as error:  # noqa: BLE001 -- a plugin's outcome: a lone surrogate, a set, a wrong member
+            log.error("normalize.not_writable", id=encode(RECEIPT, receipt.id), error=type(error).__name__)
+            return place, error
+    return None
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _normalized(provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...]:

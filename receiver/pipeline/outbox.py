@@ -4,12 +4,13 @@ Pure: it is given what the store knows and returns what is to be written.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
+from receiver.contract.errors import Unreadable
 from receiver.contract.model import (
     Call,
     DeliveryState,
@@ -41,6 +42,7 @@ _MEMBERS = (
     "metadata",
 )
 """What of a transcript says something about the call; the rest is ours."""
+_LONGEST_NAME = 1000
 
 Key = tuple[str, str, str]
 
@@ -94,10 +96,15 @@ class Plan:
         self._outbox = outbox
         self._now = now
         self._known: dict[Key, KnownTranscript] = {(one.source, one.operation, one.job_id): one for one in known}
-        self._calls: dict[str, KnownCall] = {call.key: call for call in calls}
+        self._calls: dict[int, KnownCall] = {}
+        self._call_ids: dict[str, int] = {}
+        for one in self._known.values():
+            self._note(KnownCall(key=one.call_key, id=one.call_id, doc=one.call_doc or b"{}"))
+        for call in calls:
+            self._note(call)
 
     def receipt(self, receipt: StoredReceipt, normalizer: str, outcomes: Sequence[Outcome]) -> None:
-        """Add what one receipt became."""
+        """Add what one receipt became; where this raises, an outcome cannot be written, and the plan is spoiled."""
         became = [self._outcome(receipt, normalizer, outcome) for outcome in outcomes]
         done = Done(id=receipt.id, state=ReceiptState.NORMALIZED, outcome=_json(became).decode(), reason=None)
         self.writes.done.append(done)
@@ -208,33 +215,69 @@ class Plan:
             digest=digest,
             dated=result.completed_at,
             doc=doc,
+            call_key=self._calls[call_id].key,
+            call_doc=self._calls[call_id].doc,
         )
 
     def _call(self, source: str, facts: Call | None, belongs_to: int | None = None) -> tuple[int, Call]:
-        """Return the call that a result is about, with everything known of it; make it where it is new."""
+        """Return the call that a result is about, with everything known of it; make it where it is new.
+
+        A result that names no call stays with the call that its transcript `belongs_to`; one that names a call takes
+        along a call that had no name so far.
+        """
         facts = facts or Call()
         key = call_key(source, facts)
-        known = self._calls.get(key) if key else None
-        if known is not None:
-            return known.id, self._learn(known, facts)
-        number = belongs_to or self._outbox.ids.next()
+        number = self._call_ids.get(key) if key else None
+        if number is None and belongs_to is not None and (not key or not self._calls[belongs_to].key):
+            number = belongs_to
+        if number is not None:
+            return number, self._learn(self._calls[number], key, facts)
+        number = self._outbox.ids.next()
         call = msgspec.structs.replace(facts, id=encode(CALL, number))
-        if belongs_to is None:
-            doc = _json(call)
-            self.writes.calls.append((number, key, self._now, self._now, doc))
-            if key:
-                self._calls[key] = KnownCall(key=key, id=number, doc=doc)
+        doc = _json(call)
+        self.writes.calls.append((number, key, self._now, self._now, doc))
+        self._note(KnownCall(key=key, id=number, doc=doc))
         return number, call
 
-    def _learn(self, known: KnownCall, facts: Call) -> Call:
+    def _learn(self, known: KnownCall, key: str | None, facts: Call) -> Call:
         before = msgspec.json.decode(known.doc, type=Call)
         news = {name: value for name, value in msgspec.structs.asdict(facts).items() if value is not None}
-        call = msgspec.structs.replace(before, **news)
+        call = msgspec.structs.replace(before, **news, id=encode(CALL, known.id))
         if call != before:
-            doc = _json(call)
-            self._calls[known.key] = KnownCall(key=known.key, id=known.id, doc=doc)
-            self.writes.changed_calls.append({"id": known.id, "now": self._now, "doc": doc})
+            doc, key = _json(call), known.key or key
+            self._note(KnownCall(key=key, id=known.id, doc=doc))
+            self.writes.changed_calls.append({"id": known.id, "now": self._now, "doc": doc, "key": key})
         return call
+
+    def _note(self, call: KnownCall) -> None:
+        self._calls[call.id] = call
+        if call.key:
+            self._call_ids[call.key] = call.id
+
+
+def checked(said: Any) -> tuple[Outcome, ...]:
+    """Return what a provider's code returned, where it is what it should be. Raises Unreadable.
+
+    Names must be such that they are found again: SQLite ends texts in JSON at a NUL, and an index has its limits.
+    """
+    if not isinstance(said, tuple) or not all(isinstance(outcome, Outcome) for outcome in said):
+        raise Unreadable("the normalizer returned something else than a tuple of outcomes")
+    for outcome in said:
+        for member, name in _names(outcome):
+            if not isinstance(name, str) or "\0" in name or len(name) > _LONGEST_NAME:
+                raise Unreadable(f"{member} is no text, holds a NUL, or is longer than {_LONGEST_NAME} characters")
+    return said
+
+
+def _names(outcome: Outcome) -> Iterator[tuple[str, Any]]:
+    if isinstance(outcome, Notice):
+        yield "name", outcome.name
+    else:
+        yield "job_id", outcome.job_id
+    if isinstance(outcome, Result):
+        yield "operation", outcome.operation
+    if isinstance(outcome, Result | Notice) and outcome.call is not None:
+        yield "call.external_id", outcome.call.external_id or ""
 
 
 def call_key(source: str, call: Call | None) -> str | None:

@@ -63,12 +63,14 @@ class KnownTranscript(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     dated: str | None
     doc: bytes
+    call_key: str | None
+    call_doc: bytes | None
 
 
 class KnownCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call as it stands."""
+    """A call as it stands; without a key, results join it only by their transcript."""
 
-    key: str
+    key: str | None
     id: int
     doc: bytes
 
