@@ -147,9 +147,11 @@ class Runner:
         """See what an operator said of this sink, now and then."""
         if self._now() - self._looked < _POLL:
             return
-        self._looked = self._now()
+        first, self._looked = not self._looked, self._now()
         row = (await self._store.sinks()).get(self.name)
         state = SinkState(row.state) if row else SinkState.RUNNING
+        if row and first and state is SinkState.TRIPPED:  # before the start; probed at once
+            self.health = Health(state, row.failures)
         if SinkState.PAUSED in (state, self.health.state) and state is not self.health.state:
             self.health.ordered(state)
             log.info("sink.state", sink=self.name, state=str(state))
