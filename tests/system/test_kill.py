@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from system.harness import Process, Site, serving
+from system.harness import Process, Site, serving, until
 from system.holds import copies, delivered, everything_holds, kept_once, settled
-from system.hook import hooking
+from system.hook import Mood, hooking
 from system.sender import Factory, Sender, load
 
 pytestmark = pytest.mark.system
@@ -182,3 +182,22 @@ async def test_a_store_that_fails_for_a_while_is_no_crash(tmp_path: Path) -> Non
         await sender.send(Factory(site).call("late", 3))
         await settled(site, process)
         everything_holds(site, sender.acknowledged)
+
+
+async def test_a_sink_that_tripped_before_a_kill_comes_back(tmp_path: Path) -> None:
+    """Tripped and killed: the next start probes at once, delivers, and says that the sink runs."""
+    async with hooking() as hook:
+        site = Site(tmp_path, hook=hook.url)
+        hook.expects(site.secret)
+        hook.mood = Mood.FAILS
+        states = "SELECT state FROM sinks WHERE name = 'hook'"
+        async with serving(site) as process, load(site, lanes=2) as sender:
+            await until(lambda: site.rows(states) == [("tripped",)], "the sink to trip")
+            sender.stop()
+            await process.kill()
+        hook.mood = Mood.TAKES
+        async with serving(site) as process:
+            await settled(site, process)
+            kept_once(site, sender.acknowledged)
+            delivered(sender.acknowledged, hook.events)
+            assert site.rows(states) == [("running",)]
