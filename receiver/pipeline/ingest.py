@@ -20,7 +20,6 @@ log = structlog.get_logger()
 _DAY_MS = 86_400_000
 _GROUP_COUNT = 512
 _GROUP_BYTES = 4 * 1024 * 1024
-_UNDER_WAY = 3
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
 
@@ -170,50 +169,49 @@ class _Group:
 
 
 class GroupCommit:
-    """Receipts that come while others are on their way to the disk go together, a few groups under way at once."""
+    """Receipts that come while others are on their way to the disk go there together."""
 
-    def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
+    def __init__(
+        self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]
+    ) -> None:
         self._keep = keep
         self._kept = kept
         self._groups: deque[_Group] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._committing: asyncio.Task[None] | None = None
 
     def add(self, receipt: NewReceipt, told: Told) -> None:
         """Tell once the receipt is on disk, or what `keep` raised for its whole group."""
         groups = self._groups
         if not groups or len(groups[-1].receipts) >= _GROUP_COUNT or groups[-1].size + receipt.size > _GROUP_BYTES:
             groups.append(_Group())
-            self._start()
         group = groups[-1]
         group.receipts.append(receipt)
         group.told.append(told)
         group.size += receipt.size
-
-    def _start(self) -> None:
-        """Begin the next commit, unless enough are under way; what comes before it runs is in it."""
-        if self._groups and len(self._under_way) < _UNDER_WAY:
-            task = asyncio.get_running_loop().create_task(self._commit())
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._start()
+        if self._committing is None:
+            self._committing = asyncio.get_running_loop().create_task(self._commit())
 
     async def _commit(self) -> None:
-        if not self._groups:
-            return
-        group = self._groups.popleft()
-        try:
-            results: Sequence[Kept | Exception] = await self._keep(group.receipts)
-        except Exception as error:  # noqa: BLE001 -- each of those who wait is told
-            results = [error] * len(group.told)
-        else:
-            self._kept()
-        for told, result in zip(group.told, results, strict=True):
-            told(result)
+        """Commit group after group; the next is on its way before those who wait for the last are told."""
+        loop = asyncio.get_running_loop()
+        while self._groups:
+            group = self._groups.popleft()
+            try:
+                results: Sequence[Kept | Exception] = await self._keep(group.receipts)
+            except Exception as error:  # noqa: BLE001 -- each of those who wait is told
+                results = [error] * len(group.told)
+            else:
+                self._kept()
+            loop.call_soon(_tell, group, results)
+        self._committing = None
 
     async def close(self) -> None:
-        """Wait for the commits that are under way."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        """Wait until everything that was added is committed and told."""
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
+        await asyncio.sleep(0)
+
+
+def _tell(group: _Group, results: Sequence[Kept | Exception]) -> None:
+    for told, result in zip(group.told, results, strict=True):
+        told(result)

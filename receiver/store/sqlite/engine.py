@@ -97,16 +97,12 @@ class SqliteEngine:
                 return cursor.rowcount
 
     async def insert(self, name: str, rows: Sequence[Row]) -> int:
-        """Run one named insert of many rows as one statement and commit it; return how many it made.
-
-        The lock is held until the statement stands in the connection's queue, not until it is done: inserts follow
-        each other without the event loop between them, and a transaction begins behind them.
-        """
+        """Run one named insert of many rows as one statement and commit it; return how many it made."""
         async with self._lock:
-            running = asyncio.create_task(self._connection.execute(self._many(name, rows), _flat(rows)))
-            await asyncio.sleep(0)
-        with _translated(self.path):
-            return (await running).rowcount
+            with _translated(self.path):
+                cursor = await self._connection.execute(self._many(name, rows), _flat(rows))
+                await self._committed()
+                return cursor.rowcount
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
