@@ -307,11 +307,16 @@ def _compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
     """Say what another result for a known transcript is: `same`, `older`, `less` (it only lacks things), `version`."""
     if known.digest == digest:
         return "same"
-    if known.dated and result.completed_at and result.completed_at < known.dated:
+    if known.dated and result.completed_at and _is_before(result.completed_at, known.dated):
         return "older"
-    new = {name: value for name, value in _content(msgspec.to_builtins(result)).items() if name != "call"}
+    new = {name: value for name, value in _content(msgspec.json.decode(_json(result))).items() if name != "call"}
     new["metadata"] = {name: value for name, value in result.metadata.items() if name not in result.volatile}
     return "less" if only_lacks(new, msgspec.json.decode(known.doc)) else "version"
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Compare two times as the public shape has them, with a fraction of the second or without."""
+    return one.removesuffix("Z") < other.removesuffix("Z")
 
 
 def _content(transcript: Mapping[str, Any]) -> dict[str, Any]:
