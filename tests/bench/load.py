@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-SECRET = "bench-secret-0123456789abcdef"  # noqa: S105 -- of the benchmark only
+SECRET = "bench-secret-0123456789abcdef"
 _SEGMENT = '{"speaker":"%s","text":"I see the last payment on the fourth, and I will send the corrected bill today.","start":%s,"end":%s}'
 
 
@@ -65,7 +65,7 @@ class Client(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._send()
 
     def _send(self) -> None:

@@ -1,6 +1,6 @@
 """What a receiver is measured against: a plain Starlette route that checks the same HMAC and stores nothing.
 
-    uvicorn --app-dir tests/bench plain:app --no-access-log
+uvicorn --app-dir tests/bench plain:app --no-access-log
 """
 
 import hashlib
