@@ -171,9 +171,7 @@ class _Group:
 class GroupCommit:
     """Receipts that come while others are on their way to the disk go there together."""
 
-    def __init__(
-        self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]
-    ) -> None:
+    def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
         self._keep = keep
         self._kept = kept
         self._groups: deque[_Group] = deque()
