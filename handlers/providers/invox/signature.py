@@ -7,7 +7,7 @@ same scheme is assumed there, with the organization's keys or the API Key of the
 
 import hmac
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -30,22 +30,23 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
         A member that is absent is an empty slot to a sender that holds it as undefined, and nothing to one without it;
         only /webhooks/events/on-invox-aura-audio-created says which (the slot). Names are not signed, so the second
-        reading wants the documented members in their order: otherwise renamed ones would pass.
+        reading wants the documented members in their order, and no other where one is absent: otherwise renamed ones
+        would pass.
         """
         texts = {name: ecmascript.text(value) for name, value in ecmascript.entries(document) if self.signs(name)}
         slots = [*self.order, *(name for name in texts if name not in self.order)]
         yield "documented order", [texts.get(name, "") for name in slots]
-        if list(texts) != slots and self.in_order(texts):
+        if list(texts) != slots and self.unmistakable(texts):
             yield "members as received", list(texts.values())
 
     def signs(self, name: str) -> bool:
         """Say whether a member's value is signed."""
         return name != self.signature and name not in self.unsigned
 
-    def in_order(self, names: Iterable[str]) -> bool:
-        """Say whether the documented members among `names` stand in documented order."""
+    def unmistakable(self, names: Collection[str]) -> bool:
+        """Say whether the documented members among `names` stand in their order, and no other may stand for one."""
         places = [self.order.index(name) for name in names if name in self.order]
-        return places == sorted(places)
+        return places == sorted(places) and len(places) in (len(names), len(self.order))
 
 
 class _Way(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,6 @@ def note(proof: Proven | Refused) -> Check:
         (WITHOUT_TIME, ["requestId", "transcription"]),
         (CALLBACK | {"audioDuration": 6.0}, [*DOCUMENTED, "audioDuration"]),
         ({"version": 1.0, **CALLBACK}, ["version", *DOCUMENTED]),
-        ({"version": 1.0, **WITHOUT_TIME}, ["version", "requestId", "transcription"]),
         (dict(reversed(CALLBACK.items())), DOCUMENTED),
         (CALLBACK | {"10": "ten", "9": "nine"}, ["9", "10", *DOCUMENTED]),
     ],
@@ -188,16 +187,15 @@ def test_look_alikes_of_what_was_signed_do_not_match(node: Node) -> None:
         {"requestId": "id"},
         {"requestId": "createdAt", "createdAt": "requestId"},
         {"transcription": "words"},
+        {"createdAt": "createdat"},
     ],
     ids=str,
 )
 def test_renamed_members_do_not_pass_as_others(node: Node, names: dict[str, str]) -> None:
-    """Names are not signed: a callback whose members were renamed is refused, or is one that cannot be read."""
+    """Names are not signed: a callback whose members were renamed is refused all the same."""
     genuine = signed(node, CALLBACK | {"createdAt": "1762934391250"}, DOCUMENTED, "public-key", "secret-key")
     renamed = {names.get(name, name): value for name, value in genuine.items()}
-    if isinstance(source("required", **ORGANIZATION).prove(arriving(renamed), 0), Proven):
-        with pytest.raises(Unreadable):
-            outcome(renamed)
+    assert isinstance(source("required", **ORGANIZATION).prove(arriving(renamed), 0), Refused)
 
 
 def test_values_do_not_flow_into_their_neighbours(node: Node) -> None:
