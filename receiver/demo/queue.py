@@ -1,5 +1,6 @@
 """A NATS stream of the demo's own, where a server with JetStream runs on this machine."""
 
+import asyncio
 import contextlib
 import importlib.util
 import json
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 SERVER = "nats://127.0.0.1:4222"
 _PATIENCE = 2
+_ONCE: dict[str, Any] = {
+    "allow_reconnect": False,
+    "max_reconnect_attempts": 1,
+    "reconnect_time_wait": 0.1,
+    "connect_timeout": _PATIENCE,
+}
+"""One look whether a server is there; nats-py would look for two minutes."""
 _KEPT = 3600.0
 """Seconds after which the stream is empty, should the demo be killed before it could remove it."""
 
@@ -50,7 +58,8 @@ async def queue(server: str = SERVER) -> AsyncIterator[Queue]:
 
     client, name = Client(), f"HOOKSCRIBE_DEMO_{secrets.token_hex(4)}"
     try:
-        await client.connect(server, allow_reconnect=False, connect_timeout=_PATIENCE, error_cb=_quiet)
+        async with asyncio.timeout(2 * _PATIENCE):
+            await client.connect(server, error_cb=_quiet, **_ONCE)
         stream = client.jetstream(timeout=_PATIENCE)
         await stream.add_stream(
             StreamConfig(name=name, subjects=[f"{name}.>"], storage=StorageType.MEMORY, max_age=_KEPT)
