@@ -194,10 +194,12 @@ def _of_sqlite(seen: FileLook) -> Finding:
     if seen.sqlite < _OLDEST_SQLITE:
         oldest = ".".join(map(str, _OLDEST_SQLITE))
         return problem("store", f"SQLite {version} is too old", f"use a Python with SQLite {oldest} or newer")
-    if seen.journal not in (None, "wal"):
+    if seen.schema != seen.newest:
+        return ok("store", f"SQLite {version}")
+    if seen.journal != "wal":
         text = f"SQLite {version}, journal mode {seen.journal}: commits are slow, readers wait"
         return warning("store", text, "keep the store on a local disk; network drives cannot do WAL")
-    return ok("store", f"SQLite {version}" + (f", journal mode {seen.journal}" if seen.journal else ""))
+    return ok("store", f"SQLite {version}, journal mode wal")
 
 
 def of_sink(sink: Shape) -> Iterator[Finding]:
