@@ -13,7 +13,17 @@ CODE = sorted(path for top in ("receiver", "handlers") for path in (ROOT / top).
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 KEPT = sorted(
     path
-    for top in ("*.*", "Makefile", "Procfile", ".ci/*", "docs/**/*", "receiver/**/*", "handlers/**/*", "tests/**/*")
+    for top in (
+        "*.md",
+        "*.toml",
+        "Makefile",
+        "Procfile",
+        ".ci/*",
+        "docs/**/*",
+        "receiver/**/*",
+        "handlers/**/*",
+        "tests/**/*",
+    )
     for path in ROOT.glob(top)
     if path.suffix in {"", ".md", ".py", ".toml", ".sql", ".mjs", ".lua"} and path.is_file()
 )
