@@ -102,7 +102,7 @@ def _say_callbacks(answers: Sequence[Answered], state: Became) -> None:
 def _say_sinks(setting: Setting, there: Mapping[str, set[str] | int], expected: int) -> None:
     about = {
         "console": "the lines above",
-        "file": str(setting.events_file),
+        "file": "JSON lines, each synced to disk",
         "webhook": "Standard Webhooks: every signature verified by the demo's own receiver",
         "slack": f"a stand-in with Slack's limits, but for the pace: {SLACK_RATE:g} messages a second, not 1",
         "queue": f"NATS JetStream, stream {setting.queue.name}",
@@ -125,8 +125,8 @@ def _say_end(wrong: Sequence[str], events: int, sinks: int, took: float) -> None
 
 
 def _say_next(setting: Setting, addresses: Addresses) -> None:
-
     click.echo(f"\nPage     {addresses.login}")
     click.echo(f"         (a link for the next minutes; later log in with the token {setting.admin_token})")
+    click.echo(f"Events   {setting.events_file}")
     click.echo("Next     `hookscribe dev` receives your own callbacks, through a tunnel.")
     click.echo("Ctrl-C   ends the demo and removes everything that it made.")

@@ -67,8 +67,8 @@ class Narrator:
                 await self._look()
             self._say_ready()
             if self._open:
-                await asyncio.sleep(_LOOK)
                 self._wake.set()
+                await asyncio.sleep(_LOOK)
 
     def _say_ready(self) -> None:
         """Say what needs no look; of a duplicate only after the first copy has its line."""
