@@ -61,7 +61,7 @@ def check_together(
         problems.report(
             ("store",),
             "SQLite on a dyno loses everything at the next restart, because its disk is not kept; "
-            "set DATABASE_URL, or store = a postgresql:// address",
+            "run this where the disk is kept (PostgreSQL, which needs none, is not in this release yet)",
         )
     for name, settings in sources.items():
         if settings.max_body > root.limits.spool:

@@ -50,7 +50,7 @@ class Queue:
 async def queue(server: str = SERVER) -> AsyncIterator[Queue]:
     """Give a stream that is removed at the end, or say why there is none."""
     if importlib.util.find_spec("nats") is None:
-        yield Queue("nats-py is not installed (pip install hookscribe[nats])")
+        yield Queue("nats-py is not installed (pip install 'nats-py[nkeys]')")
         return
     from nats.aio.client import Client  # noqa: PLC0415 -- an extra
     from nats.errors import Error  # noqa: PLC0415

@@ -232,9 +232,9 @@ def _said(error: BaseException) -> str:
 def _library(settings: NatsSettings) -> None:
     """Raise ConfigError where what the settings need is not installed; keep nats-py's errors off stderr."""
     if importlib.util.find_spec("nats") is None:
-        raise ConfigError("sinks of kind nats need a library: pip install hookscribe[nats]")
+        raise ConfigError("sinks of kind nats need a library: pip install 'nats-py[nkeys]'")
     if (settings.creds_file or settings.nkey_seed) and importlib.util.find_spec("nkeys") is None:
-        raise ConfigError("creds_file and nkey_seed need a library: pip install nats-py[nkeys]")
+        raise ConfigError("creds_file and nkey_seed need a library: pip install 'nats-py[nkeys]'")
     logger = logging.getLogger("nats")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
