@@ -14,8 +14,8 @@ demo: $(VENV)/.installed
 # All tests, against the built wheel. A test that needs a service which is not here is skipped with its reason.
 test: $(VENV)/.tested
 	$(BIN)/python -m coverage erase
-	$(BIN)/pytest --cov=receiver --cov=handlers --cov-branch --cov-report= $(ARGS)
-	$(BIN)/python -m coverage report --format=total --precision=2
+	$(BIN)/pytest --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report
 
 # Everything that CI checks, without the tests.
 check: $(VENV)/.tested
