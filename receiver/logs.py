@@ -4,6 +4,7 @@ A step logs with `structlog.get_logger()` and an event name: `log.info("receipt.
 What may stand in a line is listed, not what may not: numbers, short texts, ids, names of types.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -107,15 +108,16 @@ class LibraryHandler(logging.Handler):
 
 
 class _StderrLogger:
-    """Writes whole lines to whatever stderr is now."""
+    """Writes whole lines to whatever stderr is now; where that takes none (a full disk), work goes on without."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
     def msg(self, line: str) -> None:
         stream = sys.stderr
-        stream.write(line)
-        stream.flush()
+        with contextlib.suppress(OSError):
+            stream.write(line)
+            stream.flush()
 
     debug = info = warning = warn = error = critical = exception = fatal = log = failure = msg
 

@@ -244,3 +244,18 @@ def test_configuring_twice_writes_once(stderr: Stderr) -> None:
     logs.configure("json", "info")
     logging.getLogger("nats").error("lost")
     assert len(lines(stderr)) == 1
+
+
+def test_a_full_disk_stops_the_log_alone(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stderr takes nothing, logging raises nothing, and goes on once it does again."""
+    logs.configure("json", "debug")
+
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Full())
+        structlog.get_logger().error("lost")
+    structlog.get_logger().error("seen")
+    assert "seen" in stderr.getvalue()
