@@ -138,7 +138,7 @@ class _Body:
         self._bounds.disk -= len(chunk)
         self._spooled += len(chunk)
         try:
-            _write_all(self._file, chunk)
+            await _in_thread(_write_all, self._file, chunk)
         except OSError as error:
             raise Overloaded(f"a body could not be written to disk: {error.strerror}") from error
 
