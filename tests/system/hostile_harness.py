@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -183,15 +184,15 @@ def serving(
             process.wait()
 
 
+_STARTED = re.compile(r'serve\.started.*public"?[=:]"?http://[^" ]+:(\d+)"?.*admin"?[=:]"?(http[^" ]+)')
+
+
 def _wait_for_start(serve: Serve) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        for line in serve.log.splitlines():
-            with contextlib.suppress(ValueError):
-                if (found := json.loads(line)).get("event") == "serve.started":
-                    serve.port = int(found["public"].rpartition(":")[2])
-                    serve.admin = found["admin"]
-                    return
+        if found := _STARTED.search(serve.log):
+            serve.port, serve.admin = int(found[1]), found[2]
+            return
         assert serve.process.poll() is None, serve.log[-3000:]
         time.sleep(0.05)
     raise AssertionError(serve.log[-3000:])
