@@ -23,6 +23,9 @@ _BATCH_BYTES = 8 * 1024 * 1024
 _LARGE = 256 * 1024
 _YIELD_EVERY = 16
 _TRIES = 3
+"""Crashes after which a receipt is given up."""
+_SUSPECT = 2
+"""Deaths of the worker after which a process of its own must show whether the receipt or something else killed it."""
 
 Read = tuple[StoredReceipt, str, tuple[Outcome, ...] | Unreadable]
 """A receipt, the normalizer that read it, and what it said."""
@@ -102,17 +105,15 @@ class Normalize:
     async def _outcomes(self, provider: Provider[Any] | None, receipt: StoredReceipt) -> tuple[Outcome, ...]:
         if provider is None:
             raise Unreadable(f"no source is called {receipt.source!r} now: put it back, then reprocess")
-        if receipt.tries >= _TRIES:
-            raise Unreadable(f"crashed: the worker died {receipt.tries} times while it normalized this")
         value = _receipt(receipt)
-        if len(receipt.body) < _LARGE:
+        if len(receipt.body) < _LARGE and receipt.tries < _SUSPECT:
             return _normalized(provider, value)
-        for _ in range(_TRIES):
+        for _ in range(max(1, _TRIES - receipt.tries)):
             try:
                 return await self._offload.normalize(provider, value)
             except ChildDied:
                 log.error("normalize.child_died", id=value.id, source=receipt.source)
-        raise Unreadable(f"crashed: the normalizer died {_TRIES} times over this")
+        raise Unreadable("crashed: the process that normalized this died, each time it was tried")
 
 
 def _fill(plan: Plan, read: Sequence[Read]) -> tuple[int, Exception] | None:
