@@ -114,6 +114,7 @@ class Sender:
         """Answers that are neither 200 nor 503."""
         self.busy = 0
         """Answers 503."""
+        self.lanes: list[asyncio.Task[None]] = []
         self._address = address
         self._stopping = False
 
@@ -151,9 +152,10 @@ class Sender:
         wanted = len(self.acknowledged) + count
         await until(lambda: len(self.acknowledged) >= wanted, f"{count} more acknowledgements")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Let what is under way be answered, and send nothing more."""
         self._stopping = True
+        await asyncio.gather(*self.lanes)
 
 
 @contextlib.asynccontextmanager
@@ -164,11 +166,11 @@ async def load(site: Site, *, lanes: int = 8) -> AsyncIterator[Sender]:
     name = f"{time.time_ns():x}"
     async with asyncio.TaskGroup() as group:
         for lane in range(lanes):
-            group.create_task(sender.send(factory.mixture(f"{name}-{lane}")))
+            sender.lanes.append(group.create_task(sender.send(factory.mixture(f"{name}-{lane}"))))
         try:
             yield sender
         finally:
-            sender.stop()
+            await sender.stop()
 
 
 class _Line:

@@ -60,7 +60,7 @@ async def test_a_second_worker_waits_for_the_first_to_be_gone(tmp_path: Path) ->
             await second.started()
             before = len(site.lines())
             await until(lambda: len(site.lines()) > before + 20, "events by the second worker")
-            sender.stop()
+            await sender.stop()
             await settled(site, second)
             everything_holds(site, sender.acknowledged)
         finally:
