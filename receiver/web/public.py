@@ -132,6 +132,7 @@ def public_app(hooks: Hooks) -> ASGIApp:
         return PlainTextResponse("ok\n")
 
     rest = Starlette(routes=[Route("/healthz", healthz)])
+    rest.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/hooks/"):
