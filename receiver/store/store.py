@@ -117,10 +117,15 @@ class Store:
         await self.engine.write("claim_receipts", {"id": claim, "ids": ids})
         return claim, await self._receipts(ids)
 
-    async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[StoredReceipt]:
-        """Return receipts in a state, oldest first."""
+    async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[int]:
+        """Return the ids of receipts in a state, oldest first."""
         rows = await self.engine.rows("waiting_receipts", {"state": state, "limit": limit, "after": after})
-        return await self._receipts([row[0] for row in rows])
+        return [row[0] for row in rows]
+
+    async def receipt(self, receipt_id: int) -> StoredReceipt:
+        """Return one receipt."""
+        (found,) = await self._receipts([receipt_id])
+        return found
 
     async def _receipts(self, ids: list[int]) -> list[StoredReceipt]:
         return [StoredReceipt(*row) for row in await self.engine.rows("receipts_by_id", {"ids": ids})] if ids else []
