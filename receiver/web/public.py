@@ -67,7 +67,7 @@ class Hooks:
             answer(answered(413))
             return
         request = _request(provider, token, headers, body)
-        reply = provider.handshake(request)
+        reply = _handshake(provider, request)
         if reply is not None:
             answer(reply)
         else:
@@ -88,7 +88,7 @@ class Hooks:
         try:
             body = await self._bodies.read(await receive(), receive, provider.settings.max_body)
             request = _request(provider, token, tuple(scope["headers"]), body)
-            reply = provider.handshake(request) or answered(await self._ingest.receive(request))
+            reply = _handshake(provider, request) or answered(await self._ingest.receive(request))
         except Disconnected:
             return
         except TooLarge:
@@ -112,6 +112,14 @@ def answered(result: Kept | Refused | Exception | int) -> Reply:
         log.error("receipt.not_kept", why=str(result) if expected else type(result).__name__)
         return answered(503)
     return _ANSWERS[result]
+
+
+def _handshake(provider: Provider[Any], request: InboundRequest) -> Reply | None:
+    try:
+        return provider.handshake(request)
+    except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
+        log.error("handshake.raised", source=request.source, error=type(error).__name__)
+        return None
 
 
 def _request(provider: Provider[Any], token: str | None, headers: Headers, body: bytes) -> InboundRequest:
