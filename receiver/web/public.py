@@ -95,7 +95,7 @@ class Hooks:
             reply = answered(413)
         except TooSlow:
             reply = answered(408)
-        except (StoreError, Overloaded) as error:
+        except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
             reply = answered(error)
         await _send(send, reply)
 
