@@ -1,7 +1,7 @@
 """The domain verbs: what the steps of the path ask of the store, written once over an engine."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,7 +9,6 @@ import msgspec
 from receiver.contract.model import DeliveryState, ReceiptState
 from receiver.store.ids import Ids
 from receiver.store.records import (
-    Done,
     DueDelivery,
     Kept,
     KnownCall,
@@ -178,10 +177,6 @@ class Store:
         """No confirmation is to be had; go on with what came."""
         await self.engine.write("receipt_unconfirmed", {"ids": list(receipt_ids)})
 
-    async def end_receipt(self, done: Done) -> None:
-        """Write how one receipt ended."""
-        await self.engine.write("receipt_done", msgspec.structs.asdict(done))
-
     # Delivering
 
     async def due(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
@@ -258,12 +253,3 @@ def _within(sizes: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:
 async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> None:
     if rows:
         await tx.insert(name, rows)
-
-
-@contextlib.asynccontextmanager
-async def closing(store: Store) -> AsyncIterator[Store]:
-    """Close a store's engine at the end."""
-    try:
-        yield store
-    finally:
-        await store.engine.close()
