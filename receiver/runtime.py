@@ -18,8 +18,9 @@ from receiver.contract.errors import SchemaError
 from receiver.contract.provider import Provider
 from receiver.contract.sink import Sink, SinkPorts
 from receiver.http import GuardedClient
+from receiver.pipeline.attempt import renderer
 from receiver.pipeline.confirm import Confirm
-from receiver.pipeline.deliver import Runner, renderer
+from receiver.pipeline.deliver import Runner
 from receiver.pipeline.ingest import Ingest
 from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from receiver.contract.errors import HookscribeError, StoreError
-from receiver.contract.model import Delivery, DeliveryState, Event, SinkState
+from receiver.contract.errors import StoreError
+from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
+from receiver.pipeline.attempt import Render, cut, ended, given_back, is_cancelled, send, tried, why
 from receiver.pipeline.outbox import Outbox
 from receiver.pipeline.schedule import Health, Pace, wait_after
-from receiver.store.ids import CALL, DELIVERY, EVENT, encode
+from receiver.store.ids import DELIVERY, EVENT, encode
 from receiver.store.records import DueDelivery, SinkRow, Tried
 from receiver.store.store import Store
 
@@ -26,14 +27,11 @@ _POLL = 1.0
 _OPEN_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 _CLOSING = 1.0
 """Seconds that a sink has to close."""
-_DETAIL = 500
 _CLAIM = 512
 _CLAIM_BYTES = 16 * 1024 * 1024
 """Events that a sink has in memory at once, but for one larger than that."""
 _AHEAD = 4
 """How many times the concurrency is taken from the store at once."""
-
-Render = Callable[[DueDelivery], Event]
 
 
 class Runner:
@@ -193,11 +191,11 @@ class Runner:
             async with asyncio.timeout(self._sink.settings.timeout):
                 await self._sink.open()
         except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled(error):
+            if is_cancelled(error):
                 raise
             self._open_at = time.monotonic() + _OPEN_AGAIN[min(self._open_tries, len(_OPEN_AGAIN) - 1)]
             self._open_tries += 1
-            await self._failed(_why(error))
+            await self._failed(why(error))
             await self._close()
             return False
         self._opened, self._open_tries = True, 0
@@ -220,7 +218,7 @@ class Runner:
     async def _send(self, batch: Sequence[DueDelivery], *, probing: bool) -> None:
         started = self._now()
         try:
-            outcomes = await self._outcomes(batch)
+            outcomes = await send(self._sink, batch, self._render)
         except asyncio.CancelledError:  # a stop is no failure of the sink, and uses up no attempt
             self._ready.extendleft(reversed(batch))
             return
@@ -234,47 +232,14 @@ class Runner:
     def _let_go(self, rows: Iterable[DueDelivery]) -> None:
         self._bytes -= sum([len(row.data) for row in rows])
 
-    async def _outcomes(self, batch: Sequence[DueDelivery]) -> Sequence[SendOutcome]:
-        try:
-            deliveries = [self._delivery(row) for row in batch]
-            async with asyncio.timeout(self._sink.settings.timeout):
-                outcomes = await self._sink.send(deliveries)
-            if len(outcomes) == len(batch) and all(map(_is_outcome, outcomes)):
-                return outcomes
-            reason = f"the sink did not answer {len(batch)} deliveries with as many outcomes"
-        except TimeoutError:
-            reason = f"took longer than {self._sink.settings.timeout:g} s"
-        except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled(error):
-                raise
-            reason = _why(error)
-        return [TryLater(reason=reason)] * len(batch)
-
-    def _delivery(self, row: DueDelivery) -> Delivery:
-        return Delivery(id=encode(DELIVERY, row.id), sink=self.name, attempt=row.attempts + 1, event=self._render(row))
-
     def _tried(self, row: DueDelivery, outcome: SendOutcome, started: int, *, probing: bool) -> Tried:
-        attempt = row.attempts + 1
-        tried = Tried(
-            delivery_id=row.id,
-            number=attempt,
-            started_at=started,
-            duration=0,
-            outcome="delivered",
-            detail=None,
-            state=DeliveryState.DELIVERED,
-        )
-        if isinstance(outcome, Delivered):
-            return msgspec.structs.replace(tried, detail=_cut(outcome.detail))
-        changes: dict[str, Any] = {"detail": _cut(outcome.reason)}
-        if isinstance(outcome, Rejected):
-            changes |= {"outcome": "rejected", "state": DeliveryState.DEAD}
-        elif probing:
+        now = tried(row, outcome, started)
+        if not isinstance(outcome, TryLater):
+            return now
+        if probing:
             due = int(self.health.probe_at * 1000)
-            changes |= {"outcome": "probe", "state": DeliveryState.PENDING, "next_at": due, "give_back": 1}
-        else:
-            changes |= self._later(attempt, outcome)
-        return msgspec.structs.replace(tried, **changes)
+            return msgspec.structs.replace(now, outcome="probe", next_at=due, give_back=1)
+        return msgspec.structs.replace(now, **self._later(now.number, outcome))
 
     def _later(self, attempt: int, outcome: TryLater) -> dict[str, Any]:
         wait = wait_after(attempt, self._sink.settings.retry, outcome.after, self._dice())
@@ -300,13 +265,13 @@ class Runner:
 
     async def _failed(self, reason: str) -> None:
         tripped = self.health.failed(self._now(), reason)
-        log.warning("delivery.failed", sink=self.name, failures=self.health.failures, reason=_cut(reason))
+        log.warning("delivery.failed", sink=self.name, failures=self.health.failures, reason=cut(reason))
         if self.health.state is not SinkState.TRIPPED:
             return
         await self._remember()
         if tripped:
             self._give_back()
-            await self._tell("ops.sink_tripped", self.name, {"sink": self.name, "reason": _cut(reason)})
+            await self._tell("ops.sink_tripped", self.name, {"sink": self.name, "reason": cut(reason)})
 
     async def _remember(self) -> None:
         health = self.health
@@ -316,7 +281,7 @@ class Runner:
                     name=self.name,
                     state=health.state,
                     failures=health.failures,
-                    reason=_cut(health.reason),
+                    reason=cut(health.reason),
                     probe_at=int(health.probe_at * 1000),
                 )
             )
@@ -352,7 +317,7 @@ class Runner:
 
     def _give_back(self) -> None:
         """Put what was taken and not started back where it was."""
-        self._results += [(row, _given_back(row, self._store.now_ms())) for row in self._ready]
+        self._results += [(row, given_back(row, self._store.now_ms())) for row in self._ready]
         self._let_go(self._ready)
         self._ready.clear()
 
@@ -366,70 +331,3 @@ class Runner:
             await self._tell_dead(row, one)
         else:
             log.debug("delivery.attempted", outcome=one.outcome, **line)
-
-
-def renderer(public_url: str | None, admin_url: str | None, prefix: str) -> Render:
-    """Return what makes public events of rows: addresses and prefix as the settings have them now."""
-
-    def render(row: DueDelivery) -> Event:
-        kind = "transcript" if row.type.startswith(("transcript.", "analysis.")) else row.type.split(".")[0]
-        return Event(
-            id=encode(EVENT, row.event_id),
-            source=f"{public_url or ''}/sources/{row.source}" if row.source else f"{public_url or ''}/hookscribe",
-            source_name=row.source,
-            type=f"{prefix}.{row.type}" if prefix else row.type,
-            time=row.time,
-            subject=row.subject,
-            call_id=encode(CALL, row.call_id) if row.call_id is not None else None,
-            data=row.data,
-            dataschema=f"{admin_url}/api/schemas/{kind}/v1" if admin_url else None,
-        )
-
-    return render
-
-
-def _given_back(row: DueDelivery, now: int) -> Tried:
-    return Tried(
-        delivery_id=row.id,
-        number=row.attempts + 1,
-        started_at=now,
-        duration=0,
-        outcome="",
-        detail=None,
-        state=DeliveryState.PENDING,
-        next_at=now,
-        give_back=1,
-    )
-
-
-async def ended(task: asyncio.Task[Any], grace: float) -> None:
-    """Wait until a task has ended, after `grace` seconds by cancelling it; how it ended is its own affair."""
-    _, pending = await asyncio.wait([task], timeout=grace)
-    for one in pending:
-        one.cancel()
-        await asyncio.wait([one])
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Tell who cancels us from a sink that lets a cancellation of its own out."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def _is_outcome(outcome: Any) -> bool:
-    """Say whether a sink's answer is one, also inside: sinks are other people's code."""
-    if isinstance(outcome, Delivered):
-        return isinstance(outcome.detail, str | None)
-    if not isinstance(outcome, TryLater | Rejected):
-        return False
-    after: Any = outcome.after if isinstance(outcome, TryLater) else None
-    return isinstance(outcome.reason, str) and isinstance(after, float | int | None)
-
-
-def _why(error: BaseException) -> str:
-    """Say what went wrong without what a stranger's exception may hold."""
-    return str(error) if isinstance(error, HookscribeError) else f"the sink raised {type(error).__name__}"
-
-
-def _cut(text: str | None) -> str | None:
-    return text[:_DETAIL].encode("utf-8", "replace").decode() if text else None

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from receiver.contract.errors import StoreError
+from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
-from receiver.pipeline.deliver import Runner, ended
+from receiver.pipeline.deliver import Runner
 from receiver.pipeline.normalize import Normalize
 from receiver.store.store import Store
 

@@ -14,7 +14,8 @@ from receiver.contract.errors import HookscribeError, StoreUnavailable
 from receiver.contract.model import SinkState
 from receiver.contract.sink import Delivered, Rejected, TryLater
 from receiver.pipeline import deliver
-from receiver.pipeline.deliver import Runner, renderer
+from receiver.pipeline.attempt import renderer
+from receiver.pipeline.deliver import Runner
 from receiver.pipeline.outbox import Route
 from receiver.store.ids import CALL, DELIVERY, EVENT, encode
 from receiver.store.records import DueDelivery, SinkRow, Tried

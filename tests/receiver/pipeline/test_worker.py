@@ -13,8 +13,9 @@ from receiver.contract.errors import StoreUnavailable
 from receiver.contract.model import Progress, ReceiptState, Result
 from receiver.pipeline import deliver as deliver_module
 from receiver.pipeline import worker as worker_module
+from receiver.pipeline.attempt import renderer
 from receiver.pipeline.confirm import Confirm
-from receiver.pipeline.deliver import Runner, renderer
+from receiver.pipeline.deliver import Runner
 from receiver.pipeline.worker import Worker
 from receiver.testing.rows import put_events
 from receiver.testing.store import a_receipt
