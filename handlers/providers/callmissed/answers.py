@@ -52,6 +52,7 @@ _SPOKEN = re.compile(r"(SPEAKER_\d+): ?(.*)")
 """One turn of an upload analysis; any number of digits, since the vendor's pages differ."""
 
 _NOTHING = Analysis()
+_BY_TURN = "id of the first turn"
 
 _SAID = (("user", "user_transcript"), ("agent", "agent_response"))
 """Who speaks in a turn, in which order, and where the words stand."""
@@ -111,7 +112,7 @@ def _session(document: Table, settings: SourceSettings) -> Outcome:
         completed_at=_time(found, "updated_at", settings) or _time(found, "created_at", settings),
         analysis=conclusions(found, raw),
         error=ResultError(code=error, message=None) if error else None,
-        metadata=left_over(own, session=document, analysis=found, config=config),
+        metadata=left_over(document, own, analysis=found, config=config),
     )
 
 
@@ -144,7 +145,9 @@ def _turns(receipt: Receipt, settings: SourceSettings) -> Result:
         text=joined(segments),
         speakers=speakers(segments, {"user": "customer", **settings.roles}),
         segments=segments,
-        metadata=left_over({"turns": [left_over(turn) for turn in turns]}),
+        metadata=left_over(
+            {"turns": [left_over(turn) for turn in turns], "job_id_from": None if session else _BY_TURN}
+        ),
     )
 
 
@@ -180,7 +183,7 @@ def _upload(document: Table, receipt: Receipt, settings: SourceSettings) -> Resu
         speakers=_talkers(segments, timing, settings),
         segments=segments,
         analysis=analysis if analysis != _NOTHING else None,
-        metadata=left_over({"job_id_from": "digest of the body"}, answer=document, speaker_timing=timing),
+        metadata=left_over(document, {"job_id_from": "digest of the body"}, speaker_timing=timing),
     )
 
 

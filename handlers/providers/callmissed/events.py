@@ -30,6 +30,14 @@ _NOT_OURS = re.compile(r"[^A-Za-z0-9_.]")
 _LONGEST_NAME = 64
 
 
+def unpacked(document: Table) -> Table:
+    """Return the event in a row of the delivery log, the rest of the row as `delivery`; anything else as it is."""
+    payload = document.get("payload")
+    if not isinstance(payload, dict) or "webhook_id" not in document:
+        return document
+    return {**payload, "delivery": {key: value for key, value in document.items() if key != "payload"}}
+
+
 def event_name(document: Table) -> str | None:
     """Return the event's name: `event`, else the email envelope's `type`."""
     return text(document.get("event")) or text(document.get("type"))
@@ -52,7 +60,7 @@ def message_key(body: bytes) -> bytes | None:
     it. Whether a retry stamps that anew is not documented: then it is an event twice, and never one lost.
     """
     try:
-        document = _unpacked(read_object(body))
+        document = unpacked(read_object(body))
         name, data = event_name(document), document.get("data")
         if name is None:
             return None
@@ -71,7 +79,7 @@ def outcome(body: bytes, settings: SourceSettings) -> Outcome | None:
     """Read an event: the completed analysis is a result, every other one a notice. None for what is no event."""
     if body.lstrip()[:1] == b"[":
         return None
-    document = _unpacked(read_object(body))
+    document = unpacked(read_object(body))
     name = event_name(document)
     if name is None:
         return None
@@ -116,14 +124,6 @@ def _completed_at(document: Table, timezone: str | None) -> str | None:
     logged = dict(delivery) if isinstance(delivery, dict) else {}
     places = ((document, "timestamp"), (document, "created_at"), (logged, "created_at"))
     return first(lambda value: to_rfc3339(value, timezone), *places)
-
-
-def _unpacked(document: Table) -> Table:
-    """Return the event in a row of the delivery log, the rest of the row as `delivery`; anything else as it is."""
-    payload = document.get("payload")
-    if not isinstance(payload, dict) or "webhook_id" not in document:
-        return document
-    return {**payload, "delivery": {key: value for key, value in document.items() if key != "payload"}}
 
 
 def _subject(name: str) -> str:

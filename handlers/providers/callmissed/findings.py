@@ -25,14 +25,16 @@ def conclusions(found: Table, raw: Any) -> Analysis:
     )
 
 
-def left_over(*own: Table, **parts: Table) -> Table:
-    """Return what has no place of its own, under its name, or under its path where that name is taken."""
-    kept = {key: value for members in own for key, value in members.items() if _says_something(value)}
-    for part, members in parts.items():
-        for key, value in members.items():
-            if _says_something(value):
-                kept[f"{part}.{key}" if key in kept else key] = value
-    return kept
+def left_over(rest: Table, own: Table | None = None, **parts: Table) -> Table:
+    """Return what has no place: the submitter's `own` under its names, and ours, those of parts under their path.
+
+    Where a name of ours is taken, it is told apart.
+    """
+    kept = dict(own or {})
+    below = {f"{part}.{key}": value for part, members in parts.items() for key, value in members.items()}
+    for key, value in {**below, **rest}.items():
+        kept[f"callmissed.{key}" if key in kept else key] = value
+    return {key: value for key, value in kept.items() if _says_something(value)}
 
 
 def _says_something(value: Any) -> bool:

@@ -2,10 +2,11 @@
 
 import uuid
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
-from handlers.providers.callmissed.events import event_name, identity, in_our_words
+from handlers.providers.callmissed.events import event_name, identity, in_our_words, unpacked
 from receiver.contract.errors import Unreadable
 from receiver.contract.reading import Table, read_object
 
@@ -17,15 +18,19 @@ _encode = msgspec.json.Encoder().encode
 
 def fresh(body: bytes, serial: str, grow_to: int = 0) -> bytes:
     """Return `body` with ids made from `serial`, and at least `grow_to` bytes where a text can be repeated."""
+    if body.lstrip()[:1] == b"[":
+        turns = msgspec.json.decode(body, type=list[dict[str, Any]])
+        return _encode([{**turn, "id": _made(f"turn {place}", serial)} for place, turn in enumerate(turns)])
     document = read_object(body)
-    name, data = event_name(document), document.get("data")
+    name, data = event_name(document), unpacked(document).get("data")
     if name is None or not isinstance(data, dict):
         document["id"] = _made("id", serial)
         return _encode(document)
-    data[identity(name)] = ""
-    for key, value in data.items():
-        if key.endswith("_id") and key not in _STANDING and value is not None:
+    own = identity(name)
+    for key in [key for key, value in data.items() if key.endswith("_id") and value is not None]:
+        if key not in _STANDING:
             data[key] = _made(key, serial)
+    data[own] = _made(own, serial)
     if grow_to:
         _grow(data, grow_to - len(_encode(document)))
     return _encode(document)
