@@ -1,5 +1,6 @@
 """The public listener: providers come here, and learn nothing but whether their callback was taken."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
+_BREAKING = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ANSWERS = {
     reply.status: reply
     for reply in (
@@ -67,7 +69,7 @@ class Hooks:
             answer(answered(413))
             return
         request = _request(provider, token, headers, body)
-        reply = provider.handshake(request)
+        reply = _handshake(provider, request)
         if reply is not None:
             answer(reply)
         else:
@@ -88,7 +90,7 @@ class Hooks:
         try:
             body = await self._bodies.read(await receive(), receive, provider.settings.max_body)
             request = _request(provider, token, tuple(scope["headers"]), body)
-            reply = provider.handshake(request) or answered(await self._ingest.receive(request))
+            reply = _handshake(provider, request) or answered(await self._ingest.receive(request))
         except Disconnected:
             return
         except TooLarge:
@@ -112,6 +114,24 @@ def answered(result: Kept | Refused | Exception | int) -> Reply:
         log.error("receipt.not_kept", why=str(result) if expected else type(result).__name__)
         return answered(503)
     return _ANSWERS[result]
+
+
+def _handshake(provider: Provider[Any], request: InboundRequest) -> Reply | None:
+    """Return the provider's answer where the request sets a callback up.
+
+    Code that fails, or would end a header, answers nothing: its request is one like any other.
+    """
+    try:
+        reply = provider.handshake(request)
+        if reply is None:
+            return None
+        if any(_BREAKING.search(part) for header in reply.headers for part in header):
+            raise ValueError("a header holds a control character")
+    except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
+        log.error("handshake.raised", source=request.source, error=type(error).__name__)
+        return None
+    log.info("handshake.answered", source=request.source)
+    return reply
 
 
 def _request(provider: Provider[Any], token: str | None, headers: Headers, body: bytes) -> InboundRequest:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from handlers.providers.ringcentral import RingCentral, RingCentralSettings
-from handlers.providers.ringcentral.job import DIGEST_PREFIX
+from handlers.providers.ringcentral.identity import DIGEST_PREFIX
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Receipt, Result, Verdict
 from receiver.contract.proof import Proven, Refused
