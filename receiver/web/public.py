@@ -123,14 +123,15 @@ def _handshake(provider: Provider[Any], request: InboundRequest) -> Reply | None
     """
     try:
         reply = provider.handshake(request)
-        if reply is None:
-            return None
-        if any(_BREAKING.search(part) for header in reply.headers for part in header):
-            raise ValueError("a header holds a control character")
+        broken = reply is not None and any(_BREAKING.search(part) for header in reply.headers for part in header)
     except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
         log.error("handshake.raised", source=request.source, error=type(error).__name__)
         return None
-    log.info("handshake.answered", source=request.source)
+    if broken:
+        log.error("handshake.not_sent", source=request.source, why="a header of the answer holds a control character")
+        return None
+    if reply is not None:
+        log.info("handshake.answered", source=request.source)
     return reply
 
 

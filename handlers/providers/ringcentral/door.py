@@ -91,7 +91,7 @@ class SubscriptionDoor:
         if self._tokens:
             yield "token", self._tokens.refusal(request.token)
         if self._known and (self._any or not self._tokens or of_subscription(request.body)):
-            yield _SCHEME, self._refusal(request, _PROOFS)
+            yield _SCHEME, self._refusal(request, _PROOFS if request.body else (_PROOF,))
 
     def _admits(self, request: InboundRequest) -> bool:
         if self._open:

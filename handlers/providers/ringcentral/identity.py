@@ -52,7 +52,12 @@ def is_notification(document: Mapping[str, Any]) -> bool:
 
 
 def of_subscription(body: bytes) -> bool:
-    """Say the same of bytes, exactly as normalizing will see them: on it depends what must prove them."""
+    """Say the same of bytes, exactly as normalizing will see them: on it depends what must prove them.
+
+    No bytes at all are of a handshake, and so of a subscription.
+    """
+    if not body:
+        return True
     try:
         return _is_notification(_HEAD.decode(body))
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from receiver.contract.settings import SourceSettings
 _ENVELOPE = ("uuid", "event", "timestamp", "subscriptionId", "ownerId", "body")
 _OWNERS = {"account", "accounts", "extension", "extensions"}
 _VERSION = re.compile(r"v\d+(?:\.\d+)*")
-_ID = re.compile(r"~|.*\d{3}.*|.{33,}", re.DOTALL)
+_ID = re.compile(r"~|\d+|.*\d{3}.*|.{33,}", re.DOTALL)
 """Segments of a path that say whose: `~`, numbers, and UUIDs. `a2p-sms` and `v1.0` are none."""
 _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 _LONGEST = 100
