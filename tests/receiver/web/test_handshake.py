@@ -14,8 +14,8 @@ from receiver.config import build
 from receiver.contract.model import InboundRequest
 from receiver.contract.provider import Provider, Reply
 from receiver.registry import Registry, discover
-from receiver.web.public import Hooks
 from receiver.runtime import Running
+from receiver.web.public import Hooks
 from receiver.web.serve import serving
 
 TOKEN, VERIFICATION = "right-token-0123456789", "right-verification-0123456789"
