@@ -115,7 +115,7 @@ class SubscriptionDoor:
                 found |= hmac.compare_digest(digest(value.encode("latin-1")), known)
         if found:
             return None
-        detail = f"its token ({len(given[0])} characters) is none of the {len(self._known)} configured"
+        detail = f"header Verification-Token ({len(given[0])} characters) is none of the {len(self._known)} configured"
         return Refused(
             reason=Reason.TOKEN_UNKNOWN, checks=(Check(scheme=_SCHEME, ok=False, header=_PROOF, detail=detail),)
         )
