@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -24,9 +24,12 @@ log = structlog.get_logger()
 _POLL = 1.0
 """Seconds after which a runner looks by itself, whatever it was told."""
 _OPEN_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
+_CLOSING = 1.0
+"""Seconds that a sink has to close."""
 _DETAIL = 500
 _CLAIM = 512
 _CLAIM_BYTES = 16 * 1024 * 1024
+"""Events that a sink has in memory at once, but for one larger than that."""
 _AHEAD = 4
 """How many times the concurrency is taken from the store at once."""
 
@@ -64,10 +67,13 @@ class Runner:
         self._sending: set[asyncio.Task[None]] = set()
         self._ready: deque[DueDelivery] = deque()
         self._results: list[tuple[DueDelivery, Tried]] = []
+        self._bytes = 0
         self._stopping = False
         self._opened = False
         self._open_tries = 0
-        self._looked = 0.0
+        self._open_at = 0.0
+        self._looked: float | None = None
+        self._remembered = 0
         self._turning: asyncio.Task[Any] | None = None
 
     def wake(self) -> None:
@@ -84,8 +90,12 @@ class Runner:
             except StoreError as error:
                 log.error("deliver.store_failed", sink=self.name, why=str(error))
                 wait = _POLL
+            except Exception:
+                log.exception("deliver.failed", sink=self.name)
+                wait = _POLL
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):  # wait_for of 3.11 can swallow a cancellation
+                    await self._wake.wait()
 
     async def stop(self, grace: float) -> None:
         """End: wait `grace` seconds for what was started, give back the rest untried, close the sink.
@@ -101,20 +111,24 @@ class Runner:
             await self._write_results()
         except StoreError as error:
             log.error("deliver.store_failed", sink=self.name, why=str(error))
+        await self._close()
+
+    async def _close(self) -> None:
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._sink.close(), 1.0)
+            async with asyncio.timeout(_CLOSING):
+                await self._sink.close()
 
     async def _turn(self) -> float:
         """Do what can be done now; return the seconds until there is something to do by itself."""
         await self._write_results()
         await self._look()
-        if not self._opened and not await self._open():
-            return _OPEN_AGAIN[min(self._open_tries, len(_OPEN_AGAIN)) - 1]
+        if self.health.state is SinkState.PAUSED or not (self._opened or await self._open()):
+            return _POLL
         free = self.health.allowed(self._now(), self._most) - len(self._sending)
         if free <= 0:
             return self._until_probe()
         if (wait := self._pace.wait()) > 0:
-            return wait
+            return min(_POLL, wait)
         if not self._ready:
             await self._claim(free)
         while self._ready and free > 0 and self._pace.wait() <= 0 and not self._stopping:
@@ -123,8 +137,12 @@ class Runner:
         return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
 
     async def _claim(self, free: int) -> None:
+        room = _CLAIM_BYTES - self._bytes
+        if room <= 0:
+            return
         limit = 1 if self.health.state is SinkState.TRIPPED else min(_CLAIM, self._sink.batch * self._ahead(free))
-        due = await self._store.due(self.name, limit, in_order=self._in_order, max_bytes=_CLAIM_BYTES)
+        due = await self._store.due(self.name, limit, in_order=self._in_order, max_bytes=room)
+        self._bytes += sum([len(row.data) for row in due])
         self._ready.extend(due)
 
     def _ahead(self, free: int) -> int:
@@ -145,26 +163,42 @@ class Runner:
 
     async def _look(self) -> None:
         """See what an operator said of this sink, now and then."""
-        if self._now() - self._looked < _POLL:
+        first, now = self._looked is None, time.monotonic()
+        if self._looked is not None and now - self._looked < _POLL:
             return
-        first, self._looked = not self._looked, self._now()
         row = (await self._store.sinks()).get(self.name)
-        state = SinkState(row.state) if row else SinkState.RUNNING
-        if row and first and state is SinkState.TRIPPED:  # before the start; probed at once
+        self._looked = now
+        if row is None:
+            return
+        state = SinkState(row.state)
+        if first:  # as it was before the start; a sink that had tripped is probed at once
             self.health = Health(state, row.failures)
-        if SinkState.PAUSED in (state, self.health.state) and state is not self.health.state:
+            self._remembered = row.updated_at
+        elif state is not self.health.state and self._is_order(row):
             self.health.ordered(state)
             log.info("sink.state", sink=self.name, state=str(state))
+            if state is SinkState.PAUSED:
+                self._give_back()
+
+    def _is_order(self, row: SinkRow) -> bool:
+        """Say whether this is an operator's word: a pause, its end, or "running" after we wrote that it tripped."""
+        if SinkState.PAUSED in (row.state, self.health.state):
+            return True
+        return row.state == SinkState.RUNNING and row.updated_at > self._remembered
 
     async def _open(self) -> bool:
+        if time.monotonic() < self._open_at:
+            return False
         try:
             async with asyncio.timeout(self._sink.settings.timeout):
                 await self._sink.open()
-        except Exception as error:  # noqa: BLE001 -- a sink's fault is that sink's alone
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                raise
+            self._open_at = time.monotonic() + _OPEN_AGAIN[min(self._open_tries, len(_OPEN_AGAIN) - 1)]
             self._open_tries += 1
             await self._failed(_why(error))
-            with contextlib.suppress(Exception):
-                await self._sink.close()
+            await self._close()
             return False
         self._opened, self._open_tries = True, 0
         return True
@@ -190,23 +224,29 @@ class Runner:
         except asyncio.CancelledError:  # a stop is no failure of the sink, and uses up no attempt
             self._ready.extendleft(reversed(batch))
             return
+        self._let_go(batch)
         took = int((self._now() - started) * 1000)
         for row, outcome in zip(batch, outcomes, strict=True):
             tried = self._tried(row, outcome, int(started * 1000), probing=probing)
             self._results.append((row, msgspec.structs.replace(tried, duration=took)))
-        await self._judge(outcomes)
+        await self._judge(outcomes, probing=probing)
+
+    def _let_go(self, rows: Iterable[DueDelivery]) -> None:
+        self._bytes -= sum([len(row.data) for row in rows])
 
     async def _outcomes(self, batch: Sequence[DueDelivery]) -> Sequence[SendOutcome]:
-        deliveries = [self._delivery(row) for row in batch]
         try:
+            deliveries = [self._delivery(row) for row in batch]
             async with asyncio.timeout(self._sink.settings.timeout):
                 outcomes = await self._sink.send(deliveries)
-            if len(outcomes) == len(batch):
+            if len(outcomes) == len(batch) and all(map(_is_outcome, outcomes)):
                 return outcomes
-            reason = f"the sink answered {len(outcomes)} outcomes for {len(batch)} deliveries"
+            reason = f"the sink did not answer {len(batch)} deliveries with as many outcomes"
         except TimeoutError:
             reason = f"took longer than {self._sink.settings.timeout:g} s"
-        except Exception as error:  # noqa: BLE001 -- a sink's fault is that sink's alone
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                raise
             reason = _why(error)
         return [TryLater(reason=reason)] * len(batch)
 
@@ -243,7 +283,7 @@ class Runner:
         due = self._store.now_ms() + int(wait * 1000)
         return {"outcome": "failed", "state": DeliveryState.PENDING, "next_at": due}
 
-    async def _judge(self, outcomes: Sequence[SendOutcome]) -> None:
+    async def _judge(self, outcomes: Sequence[SendOutcome], *, probing: bool) -> None:
         """Let the batch count for or against the sink: one success is a sink that works."""
         for outcome in outcomes:
             if isinstance(outcome, TryLater) and outcome.after:
@@ -253,6 +293,8 @@ class Runner:
                 log.info("sink.resumed", sink=self.name)
                 await self._remember()
             return
+        if self.health.state is SinkState.TRIPPED and not probing:
+            return  # sent before it tripped: tells nothing new
         last = outcomes[-1]
         await self._failed(last.reason if isinstance(last, TryLater | Rejected) else "")
 
@@ -269,7 +311,7 @@ class Runner:
     async def _remember(self) -> None:
         health = self.health
         with contextlib.suppress(StoreError):
-            await self._store.put_sink(
+            await self._store.put_health(
                 SinkRow(
                     name=self.name,
                     state=health.state,
@@ -278,6 +320,7 @@ class Runner:
                     probe_at=int(health.probe_at * 1000),
                 )
             )
+            self._remembered = self._store.now_ms()
 
     async def _tell_dead(self, row: DueDelivery, one: Tried) -> None:
         if row.type.startswith("ops."):
@@ -301,7 +344,7 @@ class Runner:
         results, self._results = self._results, []
         try:
             await self._store.tried([one for _, one in results])
-        except StoreError:
+        except BaseException:
             self._results = results + self._results
             raise
         for row, one in results:
@@ -310,6 +353,7 @@ class Runner:
     def _give_back(self) -> None:
         """Put what was taken and not started back where it was."""
         self._results += [(row, _given_back(row, self._store.now_ms())) for row in self._ready]
+        self._let_go(self._ready)
         self._ready.clear()
 
     async def _log(self, row: DueDelivery, one: Tried) -> None:
@@ -366,10 +410,26 @@ async def ended(task: asyncio.Task[Any], grace: float) -> None:
         await asyncio.wait([one])
 
 
-def _why(error: Exception) -> str:
+def _is_cancelled(error: BaseException) -> bool:
+    """Tell who cancels us from a sink that lets a cancellation of its own out."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _is_outcome(outcome: Any) -> bool:
+    """Say whether a sink's answer is one, also inside: sinks are other people's code."""
+    if isinstance(outcome, Delivered):
+        return isinstance(outcome.detail, str | None)
+    if not isinstance(outcome, TryLater | Rejected):
+        return False
+    after: Any = outcome.after if isinstance(outcome, TryLater) else None
+    return isinstance(outcome.reason, str) and isinstance(after, float | int | None)
+
+
+def _why(error: BaseException) -> str:
     """Say what went wrong without what a stranger's exception may hold."""
     return str(error) if isinstance(error, HookscribeError) else f"the sink raised {type(error).__name__}"
 
 
 def _cut(text: str | None) -> str | None:
-    return text[:_DETAIL] if text else None
+    return text[:_DETAIL].encode("utf-8", "replace").decode() if text else None

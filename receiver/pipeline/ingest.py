@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _DAY_MS = 86_400_000
 _GROUP_COUNT = 512
 _GROUP_BYTES = 4 * 1024 * 1024
+_UNDER_WAY = 2
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
 
@@ -169,13 +170,18 @@ class _Group:
 
 
 class GroupCommit:
-    """Receipts that come while others are on their way to the disk go there together."""
+    """Receipts that come while others are on their way to the disk go there together.
+
+    Two groups are under way at once: while the disk has one, the next stands in the store's queue, so that the disk does
+    not wait for the event loop.
+    """
 
     def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
         self._keep = keep
         self._kept = kept
         self._groups: deque[_Group] = deque()
-        self._committing: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, receipt: NewReceipt, told: Told) -> None:
         """Tell once the receipt is on disk, or what `keep` raised for its whole group."""
@@ -186,8 +192,11 @@ class GroupCommit:
         group.receipts.append(receipt)
         group.told.append(told)
         group.size += receipt.size
-        if self._committing is None:
-            self._committing = asyncio.get_running_loop().create_task(self._commit())
+        if self._under_way < _UNDER_WAY:
+            self._under_way += 1
+            task = asyncio.get_running_loop().create_task(self._commit())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _commit(self) -> None:
         """Commit group after group; the next is on its way before those who wait for the last are told."""
@@ -201,12 +210,12 @@ class GroupCommit:
             else:
                 self._kept()
             loop.call_soon(_tell, group, results)
-        self._committing = None
+        self._under_way -= 1
 
     async def close(self) -> None:
         """Wait until everything that was added is committed and told."""
-        while self._committing is not None:
-            await asyncio.wait([self._committing])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         await asyncio.sleep(0)
 
 

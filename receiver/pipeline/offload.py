@@ -5,6 +5,7 @@ The child runs this module; both sides are the same release, and talk over pipes
 
 import asyncio
 import contextlib
+import os
 import pickle
 import signal
 import struct
@@ -16,6 +17,8 @@ from receiver.contract.model import Outcome, Receipt
 from receiver.contract.provider import Provider
 
 _LENGTH = struct.Struct(">Q")
+_LATER = 5.0
+"""Seconds over its time after which a child ends by itself, where no parent is there any more to kill it."""
 
 
 class ChildDied(Exception):
@@ -33,19 +36,23 @@ class Offload:
 
     async def normalize(self, provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...]:
         """Return what `provider.normalize` returns. Raises Unreadable, also over time, and ChildDied."""
+        try:
+            question = pickle.dumps((self._seconds, provider, receipt))
+        except Exception as error:
+            raise Unreadable(f"the provider cannot be sent to another process: {type(error).__name__}") from error
         async with self._lock:
             try:
                 async with asyncio.timeout(self._seconds):
-                    kind, value = await self._ask(pickle.dumps((provider, receipt)))
+                    kind, value = await self._ask(question)
             except TimeoutError:
                 await self.close()
                 raise Unreadable(f"normalizing took longer than {self._seconds:g} s") from None
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                await self.close()
-                raise ChildDied from error
             except asyncio.CancelledError:
                 await self.close()
                 raise
+            except Exception as error:  # a broken pipe, no process to be had, an answer that cannot be read
+                await self.close()
+                raise ChildDied from error
         if kind == "unreadable":
             raise Unreadable(value)
         outcomes: tuple[Outcome, ...] = value
@@ -63,7 +70,7 @@ class Offload:
 
     async def _start(self) -> asyncio.subprocess.Process:
         self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __name__), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-P", "-m", __name__), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         return self._child
 
@@ -77,15 +84,17 @@ class Offload:
 
 
 def answer(question: bytes) -> bytes:
-    """Normalize one body, in the child; `question` is the pickled provider and receipt."""
-    provider, receipt = pickle.loads(question)  # noqa: S301 -- from our own parent
+    """Normalize one body, in the child; `question` is the pickled time limit, provider and receipt."""
+    seconds, provider, receipt = pickle.loads(question)  # noqa: S301 -- from our own parent
+    signal.setitimer(signal.ITIMER_REAL, seconds + _LATER)
     try:
-        said = ("outcomes", provider.normalize(receipt))
+        return pickle.dumps(("outcomes", provider.normalize(receipt)))
     except Unreadable as error:
-        said = ("unreadable", str(error))
+        return pickle.dumps(("unreadable", str(error)))
     except Exception as error:  # noqa: BLE001 -- a plugin's fault is told, not its content
-        said = ("unreadable", f"the normalizer raised {type(error).__name__}")
-    return pickle.dumps(said)
+        return pickle.dumps(("unreadable", f"the normalizer raised {type(error).__name__}"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
@@ -97,7 +106,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process of a terminal; this one ends with its pipe
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; this one ends with its pipe
+    with os.fdopen(os.dup(1), "wb") as to_parent:
+        os.dup2(2, 1)  # what a plugin prints is no answer
+        serve(sys.stdin.buffer, to_parent)

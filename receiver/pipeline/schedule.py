@@ -32,6 +32,7 @@ class Health:
         self.probe_at = probe_at
         self.reason: str | None = None
         self._ramp: int | None = 1 if state is SinkState.TRIPPED else None
+        self._passed = 0
 
     def allowed(self, now: float, most: int) -> int:
         """Return how many sends may be under way at once: none, one probe, or more and more up to `most`."""
@@ -46,10 +47,16 @@ class Health:
         back = self.state is SinkState.TRIPPED
         self.failures = 0
         if back:
-            self.state, self.reason, self._ramp = SinkState.RUNNING, None, 1
+            self.state, self.reason, self._ramp, self._passed = SinkState.RUNNING, None, 1, 0
         elif self._ramp is not None:
-            self._ramp = None if self._ramp >= 64 else self._ramp * 2
+            self._climb(self._ramp)
         return back
+
+    def _climb(self, step: int) -> None:
+        """Go one step up after as many successes as the step is wide."""
+        self._passed += 1
+        if self._passed >= step:
+            self._ramp, self._passed = None if step >= 64 else step * 2, 0
 
     def failed(self, now: float, reason: str) -> bool:
         """Note a failure; return True where the sink tripped by it."""

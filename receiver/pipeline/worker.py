@@ -82,9 +82,14 @@ class Worker:
                 log.error("worker.store_failed", why=str(error))
                 await asyncio.sleep(_AGAIN)
                 continue
+            except Exception:
+                log.exception("worker.step_failed")
+                await asyncio.sleep(_AGAIN)
+                continue
             if not done:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), _POLL)
+                    async with asyncio.timeout(_POLL):  # wait_for of 3.11 can swallow a cancellation
+                        await wake.wait()
 
     async def _watch(self) -> None:
         """See what other processes commit: SQLite wakes nobody by itself."""

@@ -24,5 +24,9 @@ async def open_store(url: str, now: Callable[[], float], *, checkpoint: bool = F
     Raises ConfigError or StoreUnavailable.
     """
     engine = SqliteEngine(sqlite_path(url), PACKAGE)
-    await engine.open(checkpoint=checkpoint)
+    try:
+        await engine.open(checkpoint=checkpoint)
+    except BaseException:
+        await engine.close()  # a connection left open keeps the process from ending
+        raise
     return Store(engine, now)

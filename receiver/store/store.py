@@ -117,10 +117,15 @@ class Store:
         await self.engine.write("claim_receipts", {"id": claim, "ids": ids})
         return claim, await self._receipts(ids)
 
-    async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[StoredReceipt]:
-        """Return receipts in a state, oldest first."""
+    async def waiting(self, state: ReceiptState, limit: int, after: int = 0) -> list[int]:
+        """Return the ids of receipts in a state, oldest first."""
         rows = await self.engine.rows("waiting_receipts", {"state": state, "limit": limit, "after": after})
-        return await self._receipts([row[0] for row in rows])
+        return [row[0] for row in rows]
+
+    async def receipt(self, receipt_id: int) -> StoredReceipt:
+        """Return one receipt."""
+        (found,) = await self._receipts([receipt_id])
+        return found
 
     async def _receipts(self, ids: list[int]) -> list[StoredReceipt]:
         return [StoredReceipt(*row) for row in await self.engine.rows("receipts_by_id", {"ids": ids})] if ids else []
@@ -197,8 +202,8 @@ class Store:
         return [delivery for delivery in found if delivery.id in taken]  # an operator discarded the others just now
 
     async def next_due(self, sink: str) -> int | None:
-        """Return when the next delivery of a sink is due, Unix milliseconds, or None."""
-        rows = await self.engine.rows("next_due", {"sink": sink})
+        """Return when another delivery of a sink falls due, Unix milliseconds, or None; later than now."""
+        rows = await self.engine.rows("next_due", {"sink": sink, "now": self.now_ms()})
         found: int | None = rows[0][0]
         return found
 
@@ -230,8 +235,12 @@ class Store:
         rows = await self.engine.rows("sink_states")
         return {row[0]: SinkRow(**dict(zip(SinkRow.__struct_fields__, row, strict=True))) for row in rows}
 
+    async def put_health(self, sink: SinkRow) -> None:
+        """Write down how a sink fares; where an operator paused it meanwhile, that stands."""
+        await self.engine.write("put_sink_health", {**msgspec.structs.asdict(sink), "now": self.now_ms()})
+
     async def put_sink(self, sink: SinkRow) -> None:
-        """Write down what is known of a sink."""
+        """Write down what an operator says of a sink."""
         await self.engine.write("put_sink_state", {**msgspec.structs.asdict(sink), "now": self.now_ms()})
 
 

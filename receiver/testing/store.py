@@ -113,7 +113,9 @@ class StoreContract:
             _, batch = await store.claim(3, max_bytes=MIB)
             assert [one.tries for one in batch] == [1]
             assert await store.reclaim() == 1
-            assert [one.tries for one in await store.waiting(ReceiptState.RECEIVED, 5)] == [2, 0, 0]
+            waiting = await store.waiting(ReceiptState.RECEIVED, 5)
+            assert [(await store.receipt(number)).tries for number in waiting] == [2, 0, 0]
+            assert await store.waiting(ReceiptState.RECEIVED, 5, waiting[0]) == waiting[1:]
 
     async def test_what_is_done_is_not_claimed_again(self) -> None:
         """Writing a batch ends its receipts and its claim together."""

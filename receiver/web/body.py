@@ -53,6 +53,8 @@ class Bodies:
 
         Raises TooLarge, TooSlow, Disconnected or Overloaded.
         """
+        if first["type"] != "http.request":
+            raise Disconnected
         begun: bytes = first.get("body", b"")
         if len(begun) > limit:
             raise TooLarge

@@ -6,17 +6,15 @@ not small, not whole, not plain, or not for /hooks/ goes that way all the same, 
 
 from typing import ClassVar
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from receiver.contract.provider import Reply
 from receiver.web.protocol import Protocol
-from receiver.web.public import JSON, Hooks
-
-log = structlog.get_logger()
+from receiver.web.public import JSON, Hooks, answered
 
 _LENGTH = b"content-length"
-_FAILED = Reply(status=500, body=b'{"error":"failed"}')
+_MOST = 64 * 1024
+"""Bytes of a body that is proven where it arrives; the largest take a few milliseconds."""
 
 
 class _Signal:
@@ -79,9 +77,8 @@ class DirectProtocol(Protocol):
             self.hooks.take(
                 self.url.decode("ascii"), tuple(self.headers), body, lambda reply: self._answer(waiting, reply)
             )
-        except Exception as error:  # noqa: BLE001 -- as uvicorn does with an app that raises
-            log.error("hook.raised", error=type(error).__name__)
-            self._answer(waiting, _FAILED)
+        except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
+            self._answer(waiting, answered(error))
 
     def _is_direct(self) -> bool:
         """Say whether this is a plain POST to /hooks/ whose body lies in the bytes at hand, on an idle connection."""
@@ -97,7 +94,7 @@ class DirectProtocol(Protocol):
             and b"%" not in url
             and b"?" not in url
             and url.isascii()
-            and 0 < self._announced() <= self._arrived
+            and 0 < self._announced() <= min(self._arrived, _MOST)
         )
 
     def _announced(self) -> int:

@@ -97,7 +97,7 @@ class Hooks:
             reply = answered(413)
         except TooSlow:
             reply = answered(408)
-        except (StoreError, Overloaded) as error:
+        except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
             reply = answered(error)
         await _send(send, reply)
 
@@ -153,6 +153,7 @@ def public_app(hooks: Hooks) -> ASGIApp:
         return PlainTextResponse("ok\n")
 
     rest = Starlette(routes=[Route("/healthz", healthz)])
+    rest.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/hooks/"):

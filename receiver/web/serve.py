@@ -154,7 +154,8 @@ def _under(prefix: str, admin: ASGIApp, public: ASGIApp) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if path == prefix or path.startswith(prefix + "/"):
-            await admin({**scope, "root_path": prefix}, receive, send)
+            inside = {"root_path": prefix, "path": path if path != prefix else f"{prefix}/"}
+            await admin({**scope, **inside}, receive, send)
         else:
             await public(scope, receive, send)
 
@@ -216,9 +217,9 @@ def _bound(where: str) -> Iterator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
+            bound.listen(2048)
         except OSError as error:
             raise ConfigError(f"listen: {where} cannot be listened on: {error.strerror}") from error
-        bound.listen(2048)
         bound.setblocking(False)
         yield bound
 

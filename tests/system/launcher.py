@@ -69,6 +69,7 @@ POINTS = {
     "before-keep": Point(f"{STORE}.keep", "before"),
     "after-keep": Point(f"{STORE}.keep", "after"),
     "no-normalizing": Point("receiver.pipeline.normalize:Normalize.step", "hold"),
+    "hanging-write": Point(f"{STORE}.write", "hold", of_receipts),
     "after-claim": Point(f"{STORE}.claim", "after", took_some),
     "before-write": Point(f"{STORE}.write", "before", of_receipts),
     "in-write": Point(INSERT, "before", inserts("add_deliveries")),
@@ -98,7 +99,7 @@ def plant(point: Point, nth: int) -> None:
     @functools.wraps(original)
     async def planted(*args: Any, **named: Any) -> Any:
         nonlocal left
-        if point.when == "hold":
+        if point.when == "hold" and point.counts((args, named, None)):
             await asyncio.Event().wait()
         if point.when == "before":
             passed((args, named, None))

@@ -138,3 +138,17 @@ async def test_one_grace_time_does_for_all(tmp_path: Path) -> None:
                 await writer.drain()
                 assert 3 < await process.stop() < 4 + SLACK
         left_tidy(site)
+
+
+async def test_a_stop_in_the_middle_of_normalizing_is_no_crash(tmp_path: Path) -> None:
+    """A batch that is not written within the grace time is given back, and counts as no try."""
+    site = Site(tmp_path, grace=0.5)
+    async with serving(site, point="hanging-write") as process:
+        sender = Sender(site.address)
+        await sender.send(Factory(site).call("cut", 3))
+        await until(lambda: site.rows("SELECT count(*) FROM claims") == [(1,)], "the claim")
+        assert await process.stop() < 0.5 + SLACK
+    left_tidy(site)
+    async with serving(site) as process:
+        await settled(site, process)
+        everything_holds(site, sender.acknowledged)

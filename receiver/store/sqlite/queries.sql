@@ -110,8 +110,8 @@ JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE d.id IN (SELECT value FROM json_each(:ids)) ORDER BY d.id;
 
--- next_due: When the next pending delivery of a sink is due.
-SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending';
+-- next_due: When the next pending delivery of a sink falls due, but for those that are due and held back.
+SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at > :now;
 
 -- start_deliveries: These are being sent from now on; the attempt is counted before it starts.
 UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
@@ -149,6 +149,13 @@ INSERT INTO sinks (name, state, failures, reason, probe_at, updated_at)
 VALUES (:name, :state, :failures, :reason, :probe_at, :now)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.failures, reason = excluded.reason,
     probe_at = excluded.probe_at, updated_at = excluded.updated_at;
+
+-- put_sink_health: How a sink fares; an operator's pause stands.
+INSERT INTO sinks (name, state, failures, reason, probe_at, updated_at)
+VALUES (:name, :state, :failures, :reason, :probe_at, :now)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.failures, reason = excluded.reason,
+    probe_at = excluded.probe_at, updated_at = excluded.updated_at
+WHERE sinks.state <> 'paused';
 
 -- sink_backlogs: How much waits for each sink, by state, and since when.
 SELECT sink, state, count(*), min(id) FROM deliveries INDEXED BY deliveries_state

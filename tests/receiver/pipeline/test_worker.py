@@ -1,0 +1,192 @@
+"""The tasks behind the reply: they wake each other, outlive their failures, and end when they are told to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from kept import kept_in
+from pipeline_fakes import PATIENCE, Fake, World, until, world
+
+from receiver.contract.errors import StoreUnavailable
+from receiver.contract.model import Progress, ReceiptState, Result
+from receiver.pipeline import deliver as deliver_module
+from receiver.pipeline import worker as worker_module
+from receiver.pipeline.confirm import Confirm
+from receiver.pipeline.deliver import Runner, renderer
+from receiver.pipeline.worker import Worker
+from receiver.testing.rows import put_events
+from receiver.testing.store import a_receipt
+
+RESULT = Result(kind="transcript", operation="transcription", job_id="1", text="hello")
+NEVER = 3600.0
+
+
+@pytest.fixture
+async def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """Give an empty world in which nobody looks by himself."""
+    for module in (deliver_module, worker_module):
+        monkeypatch.setattr(module, "_POLL", NEVER)
+    monkeypatch.setattr(worker_module, "_WATCH", NEVER)
+    monkeypatch.setattr(worker_module, "_AGAIN", 0.01)
+    async with world(tmp_path) as made:
+        yield made
+
+
+class Work:
+    """A worker with one sink, running as long as the block."""
+
+    def __init__(self, one: World, reread: Any = None) -> None:
+        self.sink = Fake()
+        render = renderer(None, None, "")
+        runner = Runner(self.sink, one.store, one.outbox, render=render, dice=lambda: 0.5, now=one.clock)
+        self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner])
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self.worker.run())
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        assert self.task is not None
+        self.task.cancel()
+        done, _ = await asyncio.wait([self.task], timeout=PATIENCE)
+        assert done, "the worker did not end when it was cancelled"
+
+
+async def test_a_receipt_goes_all_the_way(one: World) -> None:
+    """Woken once, the worker normalizes, and its sinks are woken by what was written."""
+    async with Work(one) as work:
+        await one.keep(RESULT)
+        work.worker.wake()
+        await until(lambda: work.sink.sent)
+    assert work.sink.sent[0][0].event.type == "transcript.completed"
+
+
+async def test_no_wake_is_lost(one: World) -> None:
+    """However wakes and steps fall together, every receipt arrives without anybody looking by himself."""
+    async with Work(one) as work:
+        for number in range(60):
+            await one.keep(Result(kind="transcript", operation="t", job_id=str(number)))
+            work.worker.wake()
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+        await until(lambda: len(work.sink.ids) == 60)
+    assert len(set(work.sink.ids)) == 60
+
+
+async def test_what_a_dead_worker_held_is_taken_over(one: World) -> None:
+    """Its deliveries go out again and its receipts are tried again, each with the try counted."""
+    await put_events(one.store, [None])
+    await one.store.due("archive", 1, in_order=False, max_bytes=1)
+    await one.keep(RESULT)
+    await one.store.claim(5, max_bytes=1000)
+    async with Work(one) as work:
+        await until(lambda: len(work.sink.ids) == 2)
+    assert work.sink.sent[0][0].attempt == 2
+    assert one.sql("SELECT tries, state FROM receipts") == [(1, "normalized")]
+
+
+async def test_commits_of_other_processes_are_seen(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite wakes nobody: the worker looks whether the file has changed."""
+    monkeypatch.setattr(worker_module, "_WATCH", 0.01)
+    async with kept_in(one.path, one.clock) as other, Work(one) as work:
+        await asyncio.sleep(0.05)
+        one.acme.said[b"elsewhere"] = (RESULT,)
+        await other.keep([a_receipt(other, b"m", body=b"elsewhere")])
+        await until(lambda: work.sink.sent)
+        await put_events(other, [None])
+        await until(lambda: len(work.sink.ids) == 2)
+
+
+async def test_a_watch_that_fails_goes_on(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy file is no reason to look no more."""
+    monkeypatch.setattr(worker_module, "_WATCH", 0.01)
+    failures, data_version = [StoreUnavailable("busy")] * 3, one.store.engine.data_version
+
+    async def fails() -> int:
+        if failures:
+            raise failures.pop()
+        return await data_version()
+
+    monkeypatch.setattr(one.store.engine, "data_version", fails)
+    await one.keep(RESULT)
+    async with Work(one) as work:
+        await until(lambda: work.sink.sent and not failures)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("disk full"), RuntimeError("a bug")])
+@pytest.mark.parametrize("verb", ["claim", "waiting", "write"])
+async def test_a_step_that_fails_is_done_again(
+    one: World, monkeypatch: pytest.MonkeyPatch, verb: str, error: Exception
+) -> None:
+    """Neither a store that fails for a while nor a fault of ours ends the worker."""
+    failures, real = [error] * 2, getattr(one.store, verb)
+
+    async def fails(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(one.store, verb, fails)
+    await one.keep(RESULT)
+    async with Work(one) as work:
+        await until(lambda: work.sink.sent and not failures)
+
+
+async def test_what_is_confirmed_is_normalized_at_once(one: World) -> None:
+    """The provider's word wakes the next step."""
+    await one.keep(RESULT, state=ReceiptState.CONFIRMING)
+    async with Work(one) as work:
+        await until(lambda: work.sink.sent)
+
+
+async def test_a_stop_ends_everything(one: World) -> None:
+    """Steps and runners end by themselves; nothing is held, and a second stop finds nothing to do."""
+    async with Work(one) as work:
+        await one.keep(RESULT)
+        work.worker.wake()
+        await until(lambda: one.sql("SELECT state FROM deliveries") == [("delivered",)])
+        await work.worker.stop(PATIENCE)
+        await work.worker.stop(PATIENCE)
+        await one.keep(Progress(job_id="1", status="x"))
+        work.worker.wake()
+        await asyncio.sleep(0.05)
+    assert one.states() == [("normalized", None), ("received", None)]
+    assert work.sink.closed >= 1
+
+
+async def test_a_stop_cuts_off_a_step_that_hangs(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace time the step is cancelled, and its receipts are as if they had not been tried."""
+    reached = asyncio.Event()
+
+    async def hangs(*_: Any) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(one.store, "known_transcripts", hangs)
+    await one.keep(RESULT)
+    async with Work(one) as work:
+        await reached.wait()
+        await work.worker.stop(0.05)
+        assert one.sql("SELECT count(*) FROM claims") == [(0,)]
+    assert await one.store.reclaim() == 0
+
+
+async def test_a_worker_that_never_ran_stops(one: World) -> None:
+    """A stop before the start closes the sinks."""
+    work = Work(one)
+    await work.worker.stop(0)
+    assert work.sink.closed == 1
+
+
+async def test_a_cancelled_worker_ends_whatever_falls_together(one: World) -> None:
+    """A wake and a cancellation in the same turn of the loop: the cancellation is not lost."""
+    for turns in range(12):
+        async with Work(one) as work:
+            await asyncio.sleep(0.005)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            work.worker.wake()
+            work.worker.written()
