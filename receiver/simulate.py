@@ -85,7 +85,8 @@ class Simulator:
         """`now` is Unix time in seconds, `serial` a text that was never given before."""
         self._provider = provider
         self._cases = {case.name: case for case in cases if "verdict" in case.expected}
-        self._refusals = {case.name for case in cases} - set(self._cases)
+        self._handshakes = {case.name for case in cases if "handshake" in case.expected}
+        self._refusals = {case.name for case in cases} - set(self._cases) - self._handshakes
         self._now = now
         self._serial = serial
 
@@ -104,6 +105,8 @@ class Simulator:
                 f"{name} was recorded as refused, with secrets that are not yours; "
                 "take stale, wrong-signature or changed-body"
             )
+        if name in self._handshakes:
+            raise UsageError(f"{name} was recorded as a handshake, which only its provider begins; it is no callback")
         if name not in self._cases:
             near = close_match(name, self.cases())
             raise UsageError(f"no case is called {name[:60]!r}; {near}`--list` shows all")

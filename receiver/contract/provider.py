@@ -63,7 +63,11 @@ class Provider(Generic[SettingsT]):
         return ()
 
     def handshake(self, request: InboundRequest) -> Reply | None:  # noqa: ARG002
-        """Return the answer to a provider's set-up request, or None for an ordinary callback."""
+        """Return the answer to a provider's set-up request, or None for an ordinary callback.
+
+        Asked before `prove`, and nothing else is: answer only those that could also prove a callback, for the others
+        None, so that they are refused as usual. The answer has `content-type: application/json`.
+        """
         return None
 
     def can_confirm(self) -> bool:

@@ -2,7 +2,8 @@
 
 request.json:  {"about": one sentence, "token": "…"|null, "headers": {"Name": "value"}, "settings": {…the source's}, "now": Unix seconds}
 expected.json: {"verdict": …, "message_key": text, "outcomes": [{"result"|"notice"|"progress": {…}}]}
-               or {"refused": reason} or {"unreadable": text}
+               or {"refused": reason} or {"verdict": …, "message_key": text, "unreadable": text}
+               or {"handshake": {"status": 200, "headers": {"Name": "value"}, "body": text}}
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import msgspec
 
 from receiver.contract.model import InboundRequest, Notice, Outcome, Progress, Receipt, Result, Verdict
 from receiver.contract.proof import Proven
+from receiver.contract.provider import Reply
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,12 @@ def receipt_of(proven: Proven, provider: str, receipt_id: str = "rcp_test") -> R
         headers=request.headers,
         body=request.body,
     )
+
+
+def reply_as_expected(reply: Reply) -> dict[str, Any]:
+    """Write the answer to a handshake the way expected.json holds it."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
+    return {"status": reply.status, "headers": headers, "body": reply.body.decode("utf-8", "backslashreplace")}
 
 
 _KINDS: dict[type[Any], str] = {Result: "result", Notice: "notice", Progress: "progress"}

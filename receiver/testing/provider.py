@@ -9,6 +9,7 @@ import contextlib
 import json
 import pickle
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,8 +21,9 @@ from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
 from receiver.contract.settings import Secret
-from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of
+from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected
 
+PRINTABLE = re.compile(rb"[ -~]*")
 Path_ = tuple[str | int, ...]
 
 
@@ -50,13 +52,16 @@ class ProviderContract:
         assert self.cases()
 
     def test_every_case_gives_what_was_expected(self) -> None:
-        """Verdict, message key and outcomes are those written in expected.json."""
+        """Answer to a handshake, or verdict, message key and outcomes, are those written in expected.json."""
         for case in self.cases():
             assert bare(self.observed(case)) == bare(case.expected), case.name
 
     def observed(self, case: Case) -> dict[str, Any]:
         """Run one case and return what happened, in the form of expected.json."""
         provider = self.build(case)
+        reply = provider.handshake(case.request())
+        if reply is not None:
+            return {"handshake": reply_as_expected(reply)}
         proof = provider.prove(case.request(), case.now)
         if isinstance(proof, Refused):
             return {"refused": str(proof.reason)}
@@ -158,6 +163,24 @@ class ProviderContract:
                 with contextlib.suppress(Unreadable):
                     msgspec.json.encode(provider.normalize(receipt_of(proven, provider.name)))
 
+    def test_handshakes_say_nothing_harmful(self) -> None:
+        """Whatever is sent: a handshake is left alone, or its answer has headers of printable text, and is small."""
+        for case in self.cases():
+            provider = self.build(case)
+            for request in (case.request(), *hostile(case), *challenges(case)):
+                reply = provider.handshake(request)
+                if reply is not None:
+                    assert all(PRINTABLE.fullmatch(part) for header in reply.headers for part in header), case.name
+                    assert sum(map(len, (reply.body, *(part for header in reply.headers for part in header)))) < 4096
+
+    def test_strangers_get_no_handshake(self) -> None:
+        """Who knows the challenge alone, and no token of ours in the URL, is answered as anybody."""
+        for case in self.cases():
+            if "handshake" in case.expected and case.settings.get("token") and case.settings.get("require") != "any":
+                for token in (None, "x" * 40):
+                    stranger = msgspec.structs.replace(case.request(), token=token)
+                    assert self.build(case).handshake(stranger) is None, case.name
+
     def test_wrong_tokens_and_secrets_are_refused(self) -> None:
         """A token or secret that is not ours proves nothing."""
         for case in self.cases():
@@ -173,6 +196,15 @@ class ProviderContract:
             provider = self.build(case)
             copy = pickle.loads(pickle.dumps(provider))  # noqa: S301 -- made in the line above
             assert type(copy.prove(case.request(), case.now)) is type(provider.prove(case.request(), case.now))
+
+
+def challenges(case: Case) -> Iterator[InboundRequest]:
+    """Yield a case with each header's value made into what would break an answer: line ends, controls, length."""
+    request = case.request()
+    for name, value in request.headers:
+        for other in (b"", value + b"\r\nx: y", value + b"\n", b"\x00", b"\xff", b"a b", value * 5000, b"x" * 1025):
+            headers = tuple((key, other if key == name else known) for key, known in request.headers)
+            yield msgspec.structs.replace(request, headers=headers)
 
 
 def leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:

@@ -1,5 +1,6 @@
 """The public listener: providers come here, and learn nothing but whether their callback was taken."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
+_BREAKING = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ANSWERS = {
     reply.status: reply
     for reply in (
@@ -115,11 +117,22 @@ def answered(result: Kept | Refused | Exception | int) -> Reply:
 
 
 def _handshake(provider: Provider[Any], request: InboundRequest) -> Reply | None:
+    """Return the provider's answer where the request sets a callback up.
+
+    Code that fails, or would end a header, answers nothing: its request is one like any other.
+    """
     try:
-        return provider.handshake(request)
+        reply = provider.handshake(request)
+        broken = reply is not None and any(_BREAKING.search(part) for header in reply.headers for part in header)
     except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
         log.error("handshake.raised", source=request.source, error=type(error).__name__)
         return None
+    if broken:
+        log.error("handshake.not_sent", source=request.source, why="a header of the answer holds a control character")
+        return None
+    if reply is not None:
+        log.info("handshake.answered", source=request.source)
+    return reply
 
 
 def _request(provider: Provider[Any], token: str | None, headers: Headers, body: bytes) -> InboundRequest:

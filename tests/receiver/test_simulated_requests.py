@@ -38,6 +38,8 @@ SOURCES: dict[str, dict[str, Any]] = {
         "token": TOKEN,
     },
     "token": {"provider": "ringcentral", "token": TOKEN},
+    "header": {"provider": "ringcentral", "verification_token": TOKEN},
+    "both": {"provider": "ringcentral", "token": TOKEN, "verification_token": f"not-{TOKEN}"},
     "open": {"provider": "ringcentral", "verify": "none"},
     "small": {"provider": "ringcentral", "token": TOKEN, "max_body": 4096},
 }
@@ -74,6 +76,10 @@ def statuses(source: str, case: str) -> list[int]:
         ("in-body", "wrong-signature", [401]),
         ("in-body", "changed-body", [401]),
         ("token", "wrong-signature", [404]),
+        ("header", "wrong-signature", [404]),
+        ("both", "wrong-signature", [404]),
+        ("both", "ace-pbx", [200]),
+        ("both", "telephony-answered", [200]),
         ("token", "changed-body", [200]),
         ("open", "wrong-signature", [200]),
         ("small", "large", [413]),
@@ -150,6 +156,14 @@ def test_cases_that_cannot_be(case: str, said: str) -> None:
     """The way out is named."""
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
         simulator("signed").plan(case)
+
+
+def test_a_handshake_is_no_case() -> None:
+    """It is its provider's to begin, and nothing comes of it."""
+    one = simulator("token")
+    assert "handshake" not in one.cases()
+    with pytest.raises(UsageError, match="recorded as a handshake"):
+        one.plan("handshake")
 
 
 def test_other_secrets_keep_their_form() -> None:

@@ -1,41 +1,33 @@
-"""RingCentral: the asynchronous responses of its AI API, proven by the token in the URL.
+"""RingCentral: asynchronous responses of its AI API, and the notifications of subscriptions, ACE insights among them.
 
-Read in: `job` (the envelope and what it becomes), `speech` (text, segments, words), `findings` (insights, summaries).
+Read in: `door` (token, header, handshake), `identity` (which of the two, message key), `job` (an AI response: the
+envelope and what it becomes), `speech` (text, segments, words), `findings` (insights, summaries), `notification` (a
+subscription's envelope, telephony), `ace` (insights of a recording).
 """
 
 from typing import ClassVar
 
-import msgspec
-
-from handlers.providers.ringcentral import job, simulate
-from receiver.contract.door import Door
+from handlers.providers.ringcentral import identity, job, notification, simulate
+from handlers.providers.ringcentral.door import SubscriptionDoor
+from handlers.providers.ringcentral.settings import RingCentralSettings
 from receiver.contract.model import InboundRequest, Outcome, Receipt
-from receiver.contract.proof import Proven, Refused, digest
-from receiver.contract.provider import Provider, SignedRequest
-from receiver.contract.settings import SourceSettings
+from receiver.contract.proof import Check, Proven, Refused, digest
+from receiver.contract.provider import Provider, Reply, SignedRequest
+from receiver.contract.reading import read_object
 
-
-class RingCentralSettings(SourceSettings, frozen=True, kw_only=True):
-    """Settings of a RingCentral source: nothing signs an AI callback, so the token in its URL is the proof."""
-
-
-class _Identity(msgspec.Struct, gc=False):
-    """What identifies a message; the rest of a body is skipped, however large."""
-
-    jobId: str | None = None  # noqa: N815 -- the provider's name
-    status: str | None = None
-
-
-_IDENTITY = msgspec.json.Decoder(_Identity)
+__all__ = ["RingCentral", "RingCentralSettings"]
 
 
 class RingCentral(Provider[RingCentralSettings]):
-    """AI job results; subscription webhooks (Verification-Token, handshake, ACE) are not read yet."""
+    """AI job results, and what subscriptions send: ACE insights as transcripts, everything else passed on."""
 
     name = "ringcentral"
     Settings = RingCentralSettings
-    normalizer = "ringcentral/1"
-    setup = "Add it, URL-encoded, as `?webhook=…` to every asynchronous AI request, such as …/async/speech-to-text."
+    normalizer = "ringcentral/2"
+    setup = (
+        "Add it, URL-encoded, as `?webhook=…` to every asynchronous AI request, such as …/async/speech-to-text; "
+        "for ACE and telephony give it as `deliveryMode.address` of a subscription."
+    )
     ignored: ClassVar[dict[str, str]] = {
         "response.words[].*": "with utterances it repeats utterances[].wordTimings: what these lack is filled in from "
         "it, the rest is the same words; without utterances it becomes the segments",
@@ -43,36 +35,39 @@ class RingCentral(Provider[RingCentralSettings]):
 
     def __init__(self, source: str, settings: RingCentralSettings) -> None:
         super().__init__(source, settings)
-        self._door = Door(settings, None, (), "all")
+        self._door = SubscriptionDoor(settings)
 
     def proofs(self) -> tuple[str, ...]:
-        """Return the URL's token where one is set: no signature, header or handshake is documented for AI callbacks."""
+        """Return the URL's token and the subscription's, where they are set: RingCentral signs neither product."""
         return self._door.ways()
 
-    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
-        """Compare the URL's token; the body proves nothing (a jobId is a version-1 UUID, which can be guessed)."""
-        return self._door.prove(request, now)
+    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:  # noqa: ARG002 -- no time is signed
+        """Compare the tokens; the body proves nothing (a jobId is a version-1 UUID, which can be guessed)."""
+        return self._door.prove(request)
+
+    def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:  # noqa: ARG002
+        """Return which token is right by itself."""
+        return self._door.explain(request)
+
+    def handshake(self, request: InboundRequest) -> Reply | None:
+        """Echo `Validation-Token`, which RingCentral posts without a body when a subscription is made."""
+        return self._door.handshake(request)
 
     def message_key(self, proven: Proven) -> bytes:
-        """Return jobId and status as a JSON list; bodies without a jobId (2022) go by their digest."""
-        body = proven.request.body
-        try:
-            identity = _IDENTITY.decode(body)
-        except (ValueError, RecursionError):
-            identity = _Identity()
-        if identity.jobId:
-            return msgspec.json.encode((identity.jobId, identity.status))
-        return job.DIGEST_PREFIX.encode() + digest(body).hex().encode()
+        """Return what names the message: a job with its status, a record with its time and content, or a uuid."""
+        return identity.message_key(proven.request.body)
 
     def normalize(self, receipt: Receipt) -> tuple[Outcome, ...]:
-        """Turn a callback, or the body of the status endpoint, into one result, or into progress."""
-        return (job.outcome(receipt.body, self.settings),)
+        """Turn a callback, or the body of the status endpoint, into a result, into progress, or into a notice."""
+        document, unnamed = read_object(receipt.body), identity.DIGEST_PREFIX + digest(receipt.body).hex()
+        read = notification.outcome if identity.is_notification(document) else job.outcome
+        return (read(document, unnamed, self.settings),)
 
     def fresh(self, body: bytes, serial: str, grow_to: int = 0) -> bytes:
-        """Return the body with another jobId; it grows by saying its words, utterances or texts again, later."""
+        """Return the body with other ids; it grows by saying its words, utterances, texts or transcript again, later."""
         return simulate.fresh(body, serial, grow_to)
 
-    def sign(self, body: bytes, now: float) -> SignedRequest:
-        """Return the callback as RingCentral posts it to a URL with the first token."""
-        token, _ = self._door.sign(body, now)
-        return SignedRequest(token=token, headers=((b"content-type", b"application/json"),), body=body)
+    def sign(self, body: bytes, now: float) -> SignedRequest:  # noqa: ARG002 -- no time is signed
+        """Return the callback as RingCentral posts it to a URL with the first token, and with the first header."""
+        token, headers = self._door.headers(body)
+        return SignedRequest(token=token, headers=headers, body=body)

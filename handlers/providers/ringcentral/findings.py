@@ -27,12 +27,17 @@ _SUMMARIES = (
     "AbstractiveLong",
     "ExtractiveSummary",
     "Extractive",
+    "Summary",
+    "BulletedSummary",
 )
-"""Which becomes `summary`: the first that says something. The short one fits where summaries are shown."""
+"""Which becomes `summary`: the first that says something. The short one fits where summaries are shown.
+
+The last two are ACE's, as are NextSteps and Sentiment.
+"""
 
 _TOPICS = "Topics"
-_TASKS = "Tasks"
-_SENTIMENT = "OverallSentiment"
+_TASKS = ("Tasks", "NextSteps")
+_SENTIMENTS = ("OverallSentiment", "Sentiment")
 
 _WORDING = ("value", "sentence", "text", "emotion")
 """Where a finding's wording stands: `sentence` is the guide's word for ExtractiveSummary, `text` is of trackers."""
@@ -64,12 +69,24 @@ def conclude(insights: tuple[Insight, ...], raw: Any) -> Analysis | None:
         return None
     return Analysis(
         summary=next((text for name in _SUMMARIES if (text := "\n".join(_said(insights, name)))), None),
-        sentiment=_sentiment(_said(insights, _SENTIMENT)),
+        sentiment=_sentiment(_said(insights, *_SENTIMENTS)),
         topics=tuple(dict.fromkeys(_said(insights, _TOPICS))),
-        action_items=tuple(_said(insights, _TASKS)),
+        action_items=tuple(_said(insights, *_TASKS)),
         insights=insights,
         raw=raw,
     )
+
+
+def named(name: str, values: Any, *, timed: bool = True) -> Iterator[Insight]:
+    """Yield the findings of one name; where they are not `timed`, start and end are no seconds and stay in the value."""
+    if not isinstance(values, list) or not values:
+        yield Insight(name=name, value=values)
+        return
+    for item in values:
+        if timed or not isinstance(item, dict):
+            yield from _finding(name, item)
+        else:
+            yield Insight(name=name, value=_value(item))
 
 
 def _section(member: str, value: Any) -> Iterator[Insight]:
@@ -110,12 +127,8 @@ def _group(group: Any, section: str) -> Iterator[Insight]:
     if not isinstance(group, dict) or not isinstance(group.get("name"), str):
         yield Insight(name=section, value=group)
         return
-    name, values = group["name"], group.get("values")
-    if isinstance(values, list) and values:
-        for item in values:
-            yield from _finding(name, item)
-    else:
-        yield Insight(name=name, value=values)
+    name = group["name"]
+    yield from named(name, group.get("values"))
     for member, value in group.items():
         if member not in ("name", "values"):
             yield from _plain(f"{name}.{member}", value)
@@ -158,8 +171,8 @@ def _value(rest: Mapping[str, Any]) -> Any:
     return dict(rest) or None
 
 
-def _said(insights: Iterable[Insight], name: str) -> list[str]:
-    return [text for insight in insights if insight.name == name and (text := _wording(insight.value))]
+def _said(insights: Iterable[Insight], *names: str) -> list[str]:
+    return [text for insight in insights if insight.name in names and (text := _wording(insight.value))]
 
 
 def _wording(value: Any) -> str | None:

@@ -13,15 +13,11 @@ from handlers.providers.ringcentral import findings, speech
 from handlers.providers.ringcentral.typed import Number, read
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import Insight, Outcome, Progress, Result, ResultError, Segment, Speaker
-from receiver.contract.proof import digest
-from receiver.contract.reading import read_object, speakers
+from receiver.contract.reading import speakers
 from receiver.contract.settings import SourceSettings
 from receiver.contract.times import to_rfc3339
 
 Kind = Literal["transcript", "analysis"]
-
-DIGEST_PREFIX = "sha256:"
-"""Starts the job id of a body that has none."""
 
 _OPERATIONS: dict[str, tuple[Kind, str]] = {
     "speech-to-text": ("transcript", "transcription"),
@@ -69,9 +65,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
 _ENVELOPE = frozenset(_Envelope.__struct_encode_fields__)
 
 
-def outcome(body: bytes, settings: SourceSettings) -> Outcome:
-    """Read one body. Raises Unreadable."""
-    document = read_object(body)
+def outcome(document: dict[str, Any], unnamed: str, settings: SourceSettings) -> Outcome:
+    """Read one body; `unnamed` is the job id of one that has none. Raises Unreadable."""
     envelope = read(_Envelope, document, "the body")
     bare = envelope.status is None and envelope.response is None
     if bare and any(member in document for member, _ in _SHAPES):
@@ -80,7 +75,7 @@ def outcome(body: bytes, settings: SourceSettings) -> Outcome:
         document = {member: value for member, value in document.items() if member in _ENVELOPE}
     elif bare and not envelope.job_id:
         raise Unreadable("the body: none of jobId, status and response is there")
-    job_id = envelope.job_id or DIGEST_PREFIX + digest(body).hex()
+    job_id = envelope.job_id or unnamed
     status = _status(envelope)
     if status is None:
         return Progress(job_id=job_id, status=envelope.status or "unknown")
