@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from receiver.contract.errors import StoreError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
 from receiver.pipeline.attempt import Render, cut, ended, given_back, is_cancelled, send, tried, why
+from receiver.pipeline.histogram import SECONDS, Histogram
 from receiver.pipeline.outbox import Outbox
 from receiver.pipeline.schedule import Health, Pace, wait_after
 from receiver.store.ids import DELIVERY, EVENT, encode
@@ -51,6 +52,10 @@ class Runner:
         settings = sink.settings
         self.name = sink.name
         self.health = Health()
+        self.outcomes: Counter[str] = Counter()
+        self.seconds = Histogram(SECONDS)
+        """How long sends took, a batch once."""
+        self.store_errors = 0
         self._sink = sink
         self._store = store
         self._outbox = outbox
@@ -86,6 +91,7 @@ class Runner:
             try:
                 wait = await self._turn()
             except StoreError as error:
+                self.store_errors += 1
                 log.error("deliver.store_failed", sink=self.name, why=str(error))
                 wait = _POLL
             except Exception:
@@ -227,6 +233,8 @@ class Runner:
         for row, outcome in zip(batch, outcomes, strict=True):
             tried = self._tried(row, outcome, int(started * 1000), probing=probing)
             self._results.append((row, msgspec.structs.replace(tried, duration=took)))
+            self.outcomes[tried.outcome] += 1
+        self.seconds.add(took / 1000)
         await self._judge(outcomes, probing=probing)
 
     def _let_go(self, rows: Iterable[DueDelivery]) -> None:

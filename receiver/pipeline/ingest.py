@@ -1,7 +1,8 @@
 """Ingest: prove a request, keep it with others in one commit, and only then let the 200 go out."""
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import structlog
 from receiver.contract.model import InboundRequest, ReceiptState, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
+from receiver.pipeline.histogram import SECONDS, SIZES, Histogram
 from receiver.store.ids import Ids
 from receiver.store.records import Kept, NewReceipt, pack_headers, redelivery_key
 
@@ -56,7 +58,7 @@ class Ingest:
         self._ids = ids
         self._refusals = refusals
         self._now = now
-        self._group = GroupCommit(keep, kept)
+        self.commits = GroupCommit(keep, kept)
         self.watch: Watch | None = None
         """Told how every request ended, for people who look on; quick, and never raises."""
 
@@ -88,11 +90,11 @@ class Ingest:
             self._refusals.note(request, made)
             told(made)
         else:
-            self._group.add(made, told)
+            self.commits.add(made, told)
 
     async def close(self) -> None:
         """Wait for the commits that are under way."""
-        await self._group.close()
+        await self.commits.close()
 
 
 def _settle(answer: asyncio.Future[Kept | Refused], result: Kept | Refused | Exception) -> None:
@@ -182,6 +184,12 @@ class GroupCommit:
         self._groups: deque[_Group] = deque()
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.kept: Counter[tuple[str, bool]] = Counter()
+        """Receipts by source, and whether they were redeliveries."""
+        self.not_kept: Counter[str] = Counter()
+        self.failures = 0
+        self.sizes = Histogram(SIZES)
+        self.seconds = Histogram(SECONDS)
 
     def add(self, receipt: NewReceipt, told: Told) -> None:
         """Tell once the receipt is on disk, or what `keep` raised for its whole group."""
@@ -202,7 +210,7 @@ class GroupCommit:
         """Commit group after group; the next is on its way before those who wait for the last are told."""
         loop = asyncio.get_running_loop()
         while self._groups:
-            group = self._groups.popleft()
+            group, begun = self._groups.popleft(), time.perf_counter()
             try:
                 results: Sequence[Kept | Exception] = await self._keep(group.receipts)
             except Exception as error:  # noqa: BLE001 -- each of those who wait is told
@@ -210,7 +218,20 @@ class GroupCommit:
             else:
                 self._kept()
             loop.call_soon(_tell, group, results)
+            self._count(group.receipts, results, time.perf_counter() - begun)
         self._under_way -= 1
+
+    def _count(self, receipts: Sequence[NewReceipt], results: Sequence[Kept | Exception], seconds: float) -> None:
+        if isinstance(results[0], Exception):
+            self.failures += 1
+            self.not_kept.update(receipt.source for receipt in receipts)
+            return
+        self.sizes.add(len(receipts))
+        self.seconds.add(seconds)
+        kept = self.kept
+        for receipt, result in zip(receipts, results, strict=True):
+            if isinstance(result, Kept):
+                kept[receipt.source, result.duplicate] += 1
 
     async def close(self) -> None:
         """Wait until everything that was added is committed and told."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ import structlog
 from receiver.contract.errors import StoreError, Unreadable
 from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
 from receiver.contract.provider import Provider
+from receiver.pipeline.histogram import SECONDS, Histogram
 from receiver.pipeline.offload import ChildDied, Offload
 from receiver.pipeline.outbox import Outbox, Plan, call_key, checked
 from receiver.store.ids import RECEIPT, encode
@@ -47,6 +50,10 @@ class Normalize:
         self._outbox = outbox
         self._offload = offload
         self._claim = 0
+        self.read: Counter[tuple[str, bool]] = Counter()
+        """Receipts by source, and whether they could be read."""
+        self.seconds = Histogram(SECONDS)
+        """How long batches took."""
 
     async def step(self) -> int:
         """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
@@ -54,6 +61,7 @@ class Normalize:
         self._claim, batch = await self._store.claim(_BATCH, max_bytes=_BATCH_BYTES)
         if not batch:
             return 0
+        begun = time.perf_counter()
         try:
             read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
             plan = await self._plan(read)
@@ -63,6 +71,8 @@ class Normalize:
                 await asyncio.shield(self._release())
             raise
         self._claim = 0
+        self.seconds.add(time.perf_counter() - begun)
+        self.read.update((receipt.source, not isinstance(found, Unreadable)) for receipt, _, found in read)
         _log(read)
         return len(batch)
 

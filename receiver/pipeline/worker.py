@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -18,6 +20,8 @@ log = structlog.get_logger()
 _POLL = 1.0
 _WATCH = 0.1
 _AGAIN = 1.0
+_STUCK = 300.0
+"""Seconds after which a step that has not ended counts as hanging: a batch of slow bodies may take minutes."""
 
 
 class Worker:
@@ -26,11 +30,15 @@ class Worker:
     def __init__(self, store: Store, normalize: Normalize, confirm: Confirm, runners: Sequence[Runner]) -> None:
         self.runners = tuple(runners)
         self._store = store
-        self._normalize = normalize
+        self.normalize = normalize
+        self.store_errors: Counter[str] = Counter()
+        """By step; those of the sinks are counted by their runners."""
         self._confirm = confirm
         self._work = asyncio.Event()
         self._stopping = False
         self._normalizing: asyncio.Task[None] | None = None
+        self._begun = 0.0
+        self._failed: str | None = None
 
     def wake(self) -> None:
         """Receipts were kept."""
@@ -41,14 +49,27 @@ class Worker:
         for runner in self.runners:
             runner.wake()
 
+    def trouble(self) -> str | None:
+        """Say why this worker takes no work now, or None where it does."""
+        if self._stopping:
+            return "the worker is stopping"
+        if self._normalizing is None or self._normalizing.done():
+            return "the worker does not run"
+        if self._failed is not None:
+            return f"the worker cannot go on: {self._failed}"
+        since = time.monotonic() - self._begun
+        return f"the worker has been at one step for {since:.0f} s" if since > _STUCK else None
+
     async def run(self) -> None:
         """Take over what a dead worker held, then work until cancelled or stopped."""
         taken = await self._store.reclaim()
         if taken:
             log.info("worker.took_over", count=taken)
         async with asyncio.TaskGroup() as group:
-            self._normalizing = group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
-            group.create_task(self._step_by_step(self._confirm_then_wake, asyncio.Event()))
+            self._normalizing = group.create_task(
+                self._step_by_step("normalize", self._normalize_then_wake, self._work)
+            )
+            group.create_task(self._step_by_step("confirm", self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
             for runner in self.runners:
                 group.create_task(runner.run())
@@ -63,7 +84,13 @@ class Worker:
         )
 
     async def _normalize_then_wake(self) -> int:
-        done = await self._normalize.step()
+        self._begun = time.monotonic()
+        try:
+            done = await self.normalize.step()
+        except Exception as error:
+            self._failed = str(error) if isinstance(error, StoreError) else type(error).__name__
+            raise
+        self._failed = None
         if done:
             self.written()
         return done
@@ -74,13 +101,14 @@ class Worker:
             self.wake()
         return done
 
-    async def _step_by_step(self, step: Callable[[], Awaitable[int]], wake: asyncio.Event) -> None:
+    async def _step_by_step(self, name: str, step: Callable[[], Awaitable[int]], wake: asyncio.Event) -> None:
         while not self._stopping:
             wake.clear()
             try:
                 done = await step()
             except StoreError as error:
-                log.error("worker.store_failed", why=str(error))
+                self.store_errors[name] += 1
+                log.error("worker.store_failed", step=name, why=str(error))
                 await asyncio.sleep(_AGAIN)
                 continue
             except Exception:

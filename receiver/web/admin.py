@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from receiver.contract.errors import HookscribeError, StoreError, UsageError
+from receiver.metrics import CONTENT_TYPE, Metrics
 from receiver.pipeline.chosen import Chosen
 from receiver.pipeline.replay import Changed, Replay
 from receiver.store.lists import Lists, Page, named, part
@@ -164,8 +165,11 @@ class Api:
         return _changed(await self._replay.replay_event(request.path_params["id"], order.sink))
 
 
-def probes(store: Store) -> list[BaseRoute]:
-    """Return /healthz and /readyz, which say nothing of what is kept."""
+def probes(store: Store, trouble: Callable[[], str | None] | None = None) -> list[BaseRoute]:
+    """Return /healthz and /readyz, which say nothing of what is kept.
+
+    `trouble` says why the worker of this process takes no work, None where it does.
+    """
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "ok"})
@@ -177,9 +181,21 @@ def probes(store: Store) -> list[BaseRoute]:
                 current = await store.engine.current()
         except (StoreError, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}")
-        return _json({"status": "ready"}) if current else problem(503, "the schema is not this release's: migrate")
+        if not current:
+            return problem(503, "the schema is not this release's: migrate")
+        why = trouble() if trouble else None
+        return problem(503, why) if why else _json({"status": "ready"})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def metrics_routes(metrics: Metrics) -> list[BaseRoute]:
+    """Return /metrics; whoever mounts it sees to the token."""
+
+    async def read(_: Request) -> Response:
+        return Response(await metrics.text(), media_type=CONTENT_TYPE)
+
+    return [Route("/metrics", read)]
 
 
 def admin_app(
@@ -191,17 +207,18 @@ def admin_app(
     sessions: Sessions,
     hosts: Hosts,
     now: Callable[[], float],
+    trouble: Callable[[], str | None] | None = None,
     extra: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """Return the admin listener's app; it may be mounted under a path.
 
     `sources` and `sinks` are the configured ones: name and provider, name and kind. `extra` are further routes that
-    need the token, with their whole paths. `now` is Unix time in seconds.
+    need the token, with their whole paths. `now` is Unix time in seconds; `trouble` as in `probes`.
     """
     lists = Lists(store.engine)
     api = Api(lists, replay, sources=sources, sinks=sinks, now=now)
     overview = Overview(lists, sessions, hosts, sources=sources, sinks=sinks, now=now)
-    behind = [*overview.behind(), *probes(store), *extra, Mount("/api/v1", routes=api.routes())]
+    behind = [*overview.behind(), *probes(store, trouble), *extra, Mount("/api/v1", routes=api.routes())]
     guarded = Mount("", routes=behind, middleware=[Middleware(TokenNeeded, sessions=sessions)])
     handlers = {HookscribeError: explain, HTTPException: _http_problem, Exception: _failed}
     app = Starlette(routes=[*overview.door(), guarded], exception_handlers=handlers)

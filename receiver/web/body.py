@@ -46,6 +46,9 @@ class Bodies:
         self.large = large
         self.seconds = seconds
         self.folder = folder
+        self.reading = 0
+        """Bodies that are being read now, but for the small ones that are there at once."""
+        self._most = (memory, disk)
         self._places = asyncio.Semaphore(MOST_LOADED)
 
     async def read(self, first: Message, receive: Receive, limit: int) -> bytes:
@@ -62,6 +65,7 @@ class Bodies:
         if not more and len(begun) <= SMALL:
             return begun
         body = _Body(self)
+        self.reading += 1
         try:
             async with asyncio.timeout(self.seconds):
                 await body.add(begun, limit)
@@ -71,7 +75,13 @@ class Bodies:
         except TimeoutError:
             raise TooSlow from None
         finally:
+            self.reading -= 1
             await body.close()
+
+    def used(self) -> tuple[int, int]:
+        """Return the bytes of memory and of disk that bodies take now."""
+        memory, disk = self._most
+        return memory - self.memory, disk - self.disk
 
     async def place(self) -> None:
         """Wait for a place for a large body; the running task has it until it ends."""

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver.config import Config, address
 from receiver.contract.errors import ConfigError
 from receiver.contract.proof import digest
+from receiver.metrics import Metrics
 from receiver.pipeline.replay import Replay
 from receiver.registry import Registry
 from receiver.runtime import Role, Running, routes, running
 from receiver.store.opening import sqlite_path
 from receiver.web.access import admin_token
-from receiver.web.admin import admin_app, probes
+from receiver.web.admin import admin_app, metrics_routes, probes
 from receiver.web.body import Bodies
 from receiver.web.direct import direct_protocol
 from receiver.web.memory import return_large_blocks
@@ -65,20 +66,26 @@ async def serving(config: Config, registry: Registry, role: Role = "all") -> Asy
     async with running(config, registry, role) as run, contextlib.AsyncExitStack() as stack:
         listeners = _Listeners(grace)
         stack.push_async_callback(listeners.close)
+        bodies = _bodies(config)
+        metrics = Metrics(run, bodies if run.ingest else None, time.time)
+        await stack.enter_async_context(metrics.watching())
         if listen.metrics is not None:
-            await listeners.open(Starlette(routes=probes(run.runtime.store)), listen.metrics)
-        yield run, await _opened(run, listeners, config) if run.ingest else Addresses()
+            trouble = run.worker.trouble if run.worker else None
+            routes = [*probes(run.runtime.store, trouble), *metrics_routes(metrics)]
+            await listeners.open(Starlette(routes=routes), listen.metrics)
+        yield run, await _opened(run, listeners, bodies, metrics) if run.ingest else Addresses()
         log.info("serve.stopping")
         await asyncio.gather(listeners.close(), *([run.worker.stop(grace)] if run.worker else []))
 
 
-async def _opened(run: Running, listeners: "_Listeners", config: Config) -> Addresses:
+async def _opened(run: Running, listeners: "_Listeners", bodies: Bodies, metrics: Metrics) -> Addresses:
     """Open the doors for providers and for people."""
     assert run.ingest is not None
+    config = run.runtime.config
     listen = config.root.listen
     sessions = Sessions(digest(admin_token(config).raw), time.time)
-    people = _admin(run, sessions)
-    hooks = Hooks(run.ingest, _bodies(config), run.refusals.unknown)
+    people = _admin(run, sessions, metrics)
+    hooks = Hooks(run.ingest, bodies, run.refusals.unknown)
     providers, protocol = public_app(hooks), direct_protocol(hooks)
     if listen.admin.startswith("/"):
         public = await listeners.open(_under(listen.admin, people, providers), listen.public, protocol)
@@ -134,7 +141,7 @@ def _bodies(config: Config) -> Bodies:
     )
 
 
-def _admin(run: Running, sessions: Sessions) -> ASGIApp:
+def _admin(run: Running, sessions: Sessions, metrics: Metrics) -> ASGIApp:
     config, store = run.runtime.config, run.runtime.store
     return admin_app(
         store=store,
@@ -144,7 +151,8 @@ def _admin(run: Running, sessions: Sessions) -> ASGIApp:
         sessions=sessions,
         hosts=Hosts(config.root),
         now=time.time,
-        extra=Refused(run.runtime.quarantine, store, run.runtime.sources).routes(),
+        trouble=run.worker.trouble if run.worker else None,
+        extra=[*Refused(run.runtime.quarantine, store, run.runtime.sources).routes(), *metrics_routes(metrics)],
     )
 
 

@@ -298,3 +298,18 @@ SELECT source, (SELECT max(id) FROM receipts AS r WHERE r.source = found.source)
     (SELECT count(*) FROM (
         SELECT 1 FROM receipts AS r WHERE r.source = found.source AND r.id >= :since LIMIT 10000))
 FROM found WHERE source IS NOT NULL;
+
+-- open_receipts: How many receipts are in each of these states, so many at most, and which is the oldest.
+SELECT s.value,
+    (SELECT count(*) FROM (SELECT 1 FROM receipts AS r
+        WHERE r.state = s.value AND r.state <> 'normalized' LIMIT :most)),
+    (SELECT min(id) FROM receipts AS r WHERE r.state = s.value AND r.state <> 'normalized')
+FROM json_each(:states) AS s;
+
+-- open_deliveries: How many deliveries of each sink wait, are being sent, or are dead, and which is the oldest.
+SELECT sink, state, count(*), min(id) FROM deliveries INDEXED BY deliveries_state
+WHERE state IN ('pending', 'in_flight', 'dead') AND state <> 'delivered' GROUP BY state, sink;
+
+-- oldest_pending: When the earliest pending delivery of each of these sinks falls or fell due.
+SELECT s.value, (SELECT min(next_at) FROM deliveries AS d WHERE d.sink = s.value AND d.state = 'pending')
+FROM json_each(:sinks) AS s;

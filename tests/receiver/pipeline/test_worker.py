@@ -191,3 +191,55 @@ async def test_a_cancelled_worker_ends_whatever_falls_together(one: World) -> No
                 await asyncio.sleep(0)
             work.worker.wake()
             work.worker.written()
+
+
+# Whether it takes work
+
+
+async def test_a_worker_at_work_has_no_trouble(one: World) -> None:
+    """Before it runs, and once it stops, it says so."""
+    work = Work(one)
+    assert work.worker.trouble() == "the worker does not run"
+    async with work:
+        await one.keep(RESULT)
+        work.worker.wake()
+        await until(lambda: work.sink.sent)
+        assert work.worker.trouble() is None
+        await work.worker.stop(PATIENCE)
+        assert work.worker.trouble() == "the worker is stopping"
+
+
+async def test_a_worker_whose_steps_fail_says_why(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's words, or the name of what else was raised; over with the next step that succeeds."""
+    errors: list[Exception] = [StoreUnavailable("the disk is full"), RuntimeError("words of a call")]
+    step, told = one.normalize.step, []
+
+    async def fails() -> int:
+        told.append(work.worker.trouble())
+        if errors:
+            raise errors.pop(0)
+        return await step()
+
+    monkeypatch.setattr(one.normalize, "step", fails)
+    work = Work(one)
+    async with work:
+        await until(lambda: told and work.worker.trouble() is None)
+    assert told[:3] == [
+        None,
+        "the worker cannot go on: the disk is full",
+        "the worker cannot go on: RuntimeError",
+    ]
+    assert work.worker.store_errors == {"normalize": 1}
+
+
+async def test_a_worker_that_hangs_says_so(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that does not end is no work."""
+
+    async def hangs() -> int:
+        await asyncio.sleep(60)
+        return 0
+
+    monkeypatch.setattr(worker_module, "_STUCK", 0.01)
+    monkeypatch.setattr(one.normalize, "step", hangs)
+    async with Work(one) as work:
+        await until(lambda: "at one step" in (work.worker.trouble() or ""))

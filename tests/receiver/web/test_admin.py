@@ -375,6 +375,16 @@ async def test_ready_or_not(
         assert (await bare.get("/healthz")).status_code == 200
 
 
+async def test_a_worker_that_takes_no_work_is_not_ready(store: Store) -> None:
+    """The answer says why."""
+    why: list[str | None] = ["the worker does not run", None]
+    async with client(Starlette(routes=probes(store, lambda: why[0]))) as bare:
+        answer = await bare.get("/readyz")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "the worker does not run")
+        why.pop(0)
+        assert (await bare.get("/readyz")).status_code == 200
+
+
 async def test_a_store_that_hangs_is_not_ready(
     api: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ async def test_metrics_and_probes_alone(tmp_path: Path, anybody: httpx.AsyncClie
         assert (where, run.ingest) == (Addresses(), None)
         assert (await anybody.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
         assert (await anybody.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+        assert "hookscribe_worker_up 1.0" in (await anybody.get(f"http://127.0.0.1:{port}/metrics")).text
         assert (await anybody.get(f"http://127.0.0.1:{port}/api/v1/receipts")).status_code == 404
 
 

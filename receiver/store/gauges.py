@@ -1,0 +1,45 @@
+"""Gauges: what waits in the store, and since when, read without looking at more rows than wait."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from receiver.contract.model import ReceiptState, SinkState
+from receiver.store.ids import moment
+from receiver.store.store import Engine
+
+COUNTED = 10_000
+"""Receipts of a state are counted up to here."""
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """How many wait, and since when the oldest does: Unix milliseconds, None where nothing waits."""
+
+    count: int
+    since: int | None
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits: `receipts` by state, `deliveries` by sink and state; when each sink's oldest delivery fell due."""
+
+    receipts: dict[str, Waits]
+    deliveries: dict[tuple[str, str], Waits]
+    due: dict[str, int]
+    """Unix milliseconds; no entry where nothing is due."""
+    sinks: dict[str, str]
+    """The state of each sink that was ever sent to."""
+
+
+async def read_gauges(engine: Engine, sinks: Sequence[str], now: int) -> Gauges:
+    """Read what waits; `now` in Unix milliseconds. Raises StoreError."""
+    states = [state for state in ReceiptState if state is not ReceiptState.NORMALIZED]
+    receipts = await engine.rows("open_receipts", {"states": states, "most": COUNTED})
+    deliveries = await engine.rows("open_deliveries")
+    due = await engine.rows("oldest_pending", {"sinks": list(sinks)})
+    known = {row[0]: SinkState.RUNNING for row in due} | {row[0]: row[1] for row in await engine.rows("sink_states")}
+    return Gauges(
+        receipts={state: Waits(count, moment(oldest) if oldest else None) for state, count, oldest in receipts},
+        deliveries={(sink, state): Waits(count, moment(oldest)) for sink, state, count, oldest in deliveries},
+        due={sink: at for sink, at in due if at is not None and at <= now},
+        sinks=known,
+    )
