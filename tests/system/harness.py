@@ -101,7 +101,8 @@ class Site:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the processes: the plugin is installed there."""
-        path = os.pathsep.join([str(self.folder / "plugin"), str(HERE.parent)])
+        found = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+        path = os.pathsep.join([str(self.folder / "plugin"), str(HERE.parent), *found])
         return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
 
     def config(self) -> tuple[Config, Registry]:
