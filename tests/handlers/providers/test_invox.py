@@ -107,7 +107,12 @@ def test_any_other_created_at_is_no_time_and_stays_visible(created: Any) -> None
             {"requestId": "r", "processingStatus": "ERROR", "errorMessage": 1},
             "member errorMessage is a number, not a string",
         ),
-        ({"eventName": "E"}, "member eventName: this is a webhook event, and only transcription callbacks are read"),
+        (
+            {"eventName": "E"},
+            "member eventName is none of OnInvoxAuraTranscriptionFinished, OnInvoxAuraClinicalNoteCreated, "
+            "OnInvoxAuraClinicalNoteFinished, OnMedicalReportFinished, OnInvoxAuraAudioCreated",
+        ),
+        ('{"event\\u004eame":"E"}', "member eventName: a webhook event is no transcription callback"),
     ],
     ids=str,
 )
