@@ -81,7 +81,7 @@ def _grow_summary(members: dict[str, Any], missing: int) -> None:
 def _grow_report(members: dict[str, Any], missing: int) -> None:
     report = members["medicalReport"]
     again = report["fields"] or [{"customName": "More", "customValue": "of the same"}]
-    report["fields"] = again * (missing // len(ecmascript.stringify(again)) + 2)
+    report["fields"] = again * (missing // (len(ecmascript.stringify(again)) - 1) + 2)
 
 
 _GROWN = {

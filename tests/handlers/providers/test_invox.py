@@ -8,6 +8,7 @@ import pytest
 from invox_samples import CALLBACK, ORGANIZATION, arriving, outcome, result, source
 
 from handlers.providers.invox import Invox, InvoxSettings
+from handlers.providers.invox.events import EVENTS
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import Receipt, Result, Verdict
 from receiver.contract.proof import Proven
@@ -109,8 +110,7 @@ def test_any_other_created_at_is_no_time_and_stays_visible(created: Any) -> None
         ),
         (
             {"eventName": "E"},
-            "member eventName is none of OnInvoxAuraTranscriptionFinished, OnInvoxAuraClinicalNoteCreated, "
-            "OnInvoxAuraClinicalNoteFinished, OnMedicalReportFinished, OnInvoxAuraAudioCreated",
+            f"member eventName is none of {', '.join(EVENTS)}",
         ),
         ('{"event\\u004eame":"E"}', "member eventName: a webhook event is no transcription callback"),
     ],
