@@ -32,7 +32,9 @@ class Invox(Provider[InvoxSettings]):
     name: ClassVar[str] = "invox"
     Settings: ClassVar[type[InvoxSettings]] = InvoxSettings
     normalizer: ClassVar[str] = "invox/2"
-    setup: ClassVar[str] = "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload."
+    setup: ClassVar[str] = (
+        "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload, and enter it for the webhooks."
+    )
     ignored: ClassVar[Mapping[str, str]] = {
         "signature": "proof of the message, not content",
         "requestSignature": "proof of the message, not content",

@@ -235,3 +235,20 @@ def test_sign_gives_what_node_gives(node: Node) -> None:
     assert {one.name: one.text() for one in read if one.name != "audio"} == genuine(node)
     assert sent.headers == ((b"content-type", b'multipart/form-data; boundary="%b"' % MARK),)
     assert provider.sign(b"--cut", 0).body == b"--cut"
+
+
+@pytest.mark.parametrize("patient", ["PAT-1", None])
+def test_a_transcript_is_no_audio(node: Node, patient: str | None) -> None:
+    """Its values would fit where the user is a number: the time of delivery gives it away."""
+    values = {
+        "id": "org-1",
+        "duration": "2222222",
+        "userId": "2026-03-31T19:06:58.667Z",
+        "organizationId": "consultation-1",
+        "consultationSessionId": "aura-1",
+        "patientId": "WEBVTT\n",
+        "sentAt": "1738670400000",
+        **({"more": patient} if patient else {}),
+    }
+    assert judged(form(genuine(node, values, list(values)))) is Reason.BODY_UNEXPECTED
+    assert judged(form(genuine(node, values | {"userId": "user-1"}, list(values)))) is Verdict.SIGNATURE
