@@ -142,8 +142,7 @@ def _field(index: int, field: Any) -> Insight:
 
 def _audio(message: Message, members: Table, _roles: Roles) -> Notice:
     """Tell of the audio, which stays in the receipt: its bytes are not signed, so whose they are is not proven."""
-    if message.audio is None:
-        raise Unreadable("the part audio is missing")
+    assert message.audio is not None
     external = text(members.get("consultationSessionId"))
     seconds = float(members["duration"])
     audio = {
