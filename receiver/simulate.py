@@ -181,9 +181,22 @@ class Simulator:
         return found[0]
 
     def _by_likeness(self, status: str) -> list[Case]:
-        """Return the cases of a status: the one of its name first, then transcripts, then the richest."""
+        """Return the cases of a status: those that this source accepts first, of them the one of its name, then
+        transcripts, then the richest.
+        """
+
+        def likeness(case: Case) -> tuple[bool, bool, bool, int]:
+            return self._accepts(case), case.name == status, _is_transcript(case), len(case.body)
+
         found = [case for case in self._cases.values() if any(one["status"] == status for one in _results(case))]
-        return sorted(found, key=lambda case: (case.name == status, _is_transcript(case), len(case.body)), reverse=True)
+        return sorted(found, key=likeness, reverse=True)
+
+    def _accepts(self, case: Case) -> bool:
+        """Say whether the settings of this source prove such messages at all."""
+        try:
+            return self._refusal(self._sign(case.body)) is None
+        except _FAILING:
+            return False
 
     def _fresh(self, case: Case, grow_to: int = 0) -> bytes:
         return self._provider.fresh(case.body, self._serial(), grow_to)

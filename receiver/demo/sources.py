@@ -100,8 +100,9 @@ def _by_proof(cases: Sequence[Case]) -> dict[str, list[Case]]:
 
 
 def _working(provider: type[Provider[Any]], source: str, group: Sequence[Case], now: float) -> tuple[Table, Any]:
-    """Return the plainest recorded settings of a group with new secrets, or as recorded where new ones do not work."""
-    plain = min(group, key=lambda case: (len(case.settings), case.name != "completed"))
+    """Return the recorded settings that prove most of a group, the plainest of those; with new secrets where these work."""
+    plainest = sorted(group, key=lambda case: (len(case.settings), case.name != "completed"))
+    plain = max(plainest, key=lambda case: _proven(provider, source, case, group, now))
     for renew in (True, False):
         table = {"provider": provider.name, **plain.settings}
         settings = _settings(provider, table)
@@ -115,6 +116,15 @@ def _working(provider: type[Provider[Any]], source: str, group: Sequence[Case], 
         except _BROKEN:
             continue
     raise HookscribeError("its own recorded settings do not prove")
+
+
+def _proven(provider: type[Provider[Any]], source: str, case: Case, group: Sequence[Case], now: float) -> int:
+    """Return how many cases of a group the settings of one of them prove."""
+    try:
+        ours = provider(source, _settings(provider, {"provider": provider.name, **case.settings}))
+        return sum(_proves(ours, ours.sign(other.body, now), now) for other in group)
+    except _BROKEN:
+        return 0
 
 
 def _settings(provider: type[Provider[Any]], table: Table) -> Any:

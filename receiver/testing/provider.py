@@ -22,6 +22,7 @@ from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
 from receiver.contract.settings import Secret
 from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected
+from receiver.testing.forms import read_form, with_part
 
 PRINTABLE = re.compile(rb"[ -~]*")
 Path_ = tuple[str | int, ...]
@@ -76,16 +77,14 @@ class ProviderContract:
     def test_every_leaf_is_found_or_ignored_with_a_reason(self) -> None:
         """Changing any leaf changes the outcome outside `analysis.raw`, or the provider's table says why not."""
         for case in self.cases():
-            if "outcomes" not in case.expected or not any("result" in item for item in case.expected["outcomes"]):
+            if not {"result", "notice"} & {kind for item in case.expected.get("outcomes", ()) for kind in item}:
                 continue
             provider = self.build(case)
-            document = json.loads(case.body)
             before = self.visible(provider, case, case.body)
             unused = [
                 written(path)
-                for path, value in leaves(document)
-                if not ignored(provider, path)
-                and self.visible(provider, case, json.dumps(changed(document, path, value)).encode()) == before
+                for path, body in changed_bodies(case.body)
+                if not ignored(provider, path) and self.visible(provider, case, body) == before
             ]
             assert not unused, f"{case.name}: neither in the transcript nor in `ignored`: {unused}"
 
@@ -219,6 +218,18 @@ def leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
         yield path, value
 
 
+def changed_bodies(body: bytes) -> Iterator[tuple[Path_, bytes]]:
+    """Yield a body of JSON, or a form, with each of its leaves changed in turn; a form's leaves are its parts."""
+    form = read_form(body)
+    if form is not None:
+        for name, content in form.items():
+            yield (name,), with_part(body, name, content[:-1] + (b"x" if content[-1:] != b"x" else b"y"))
+        return
+    document = json.loads(body)
+    for path, value in leaves(document):
+        yield path, json.dumps(changed(document, path, value)).encode()
+
+
 def written(path: Path_) -> str:
     """Write a path as the table of ignored leaves does: `response.words[].end`."""
     return "".join("[]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
@@ -233,7 +244,7 @@ def ignored(provider: Provider[Any], path: Path_) -> bool:
 
 
 def paths(body: bytes) -> Iterator[Path_]:
-    """Yield the paths of a body's leaves, none for what is not JSON; nulls count."""
+    """Yield the paths of a body's leaves, none for what is neither JSON nor a form; nulls count."""
 
     def walk(value: Any, path: Path_) -> Iterator[Path_]:
         if isinstance(value, dict):
@@ -244,6 +255,7 @@ def paths(body: bytes) -> Iterator[Path_]:
                 yield from walk(item, (*path, index))
         yield path
 
+    yield from ((name,) for name in read_form(body) or ())
     try:
         yield from walk(json.loads(body), ())
     except ValueError:
