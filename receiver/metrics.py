@@ -256,7 +256,7 @@ def _working(worker: Worker, known: _Known) -> Iterator[Sample]:
     for (source, good), count in read.items():
         yield "hookscribe_normalized_total", (known(source), "normalized" if good else "unreadable"), count
     yield "hookscribe_normalize_seconds", (), worker.normalize.seconds
-    for step in ("normalize", "confirm"):
+    for step in ("normalize", "confirm", "watch"):
         yield "hookscribe_store_errors_total", (step,), worker.store_errors[step]
     for runner in worker.runners:
         yield "hookscribe_store_errors_total", ("deliver",), runner.store_errors

@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.watch import Watch
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
 from receiver.store.opening import open_store, sqlite_path
@@ -161,7 +162,9 @@ async def _working(runtime: Runtime) -> AsyncIterator[Worker]:
         ]
         offload = Offload(root.limits.normalize_timeout)
         normalize = Normalize(runtime.store, runtime.sources, outbox, offload=offload)
-        worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners)
+        counts = root.quarantine.enabled
+        watch = Watch(runtime.store, runtime.quarantine, runtime.sources, outbox, counts=counts)
+        worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners, watch)
         try:
             async with _task(worker.run()):
                 yield worker

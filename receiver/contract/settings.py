@@ -71,6 +71,10 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
         str | None, about("IANA zone of the provider's times that carry none; without it such times become null")
     ] = None
     quarantine: Annotated[bool, about("keep refused requests for a while, to admit them after a fix")] = True
+    silent_after: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        about("seconds without a new proven callback after which ops.source_silent is raised; default: never"),
+    ] = None
     roles: Annotated[
         dict[str, Literal["agent", "customer"]], about('which speaker is who: { A = "agent", B = "customer" }')
     ] = {}

@@ -202,6 +202,7 @@ class GroupCommit:
         At once told Overloaded where too much waits already.
         """
         if self._waiting and self._waiting + receipt.size > _WAITING_BYTES:
+            self.not_kept[receipt.source] += 1
             told(Overloaded("the store takes callbacks more slowly than they come"))
             return
         self._waiting += receipt.size

@@ -13,6 +13,7 @@ from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.normalize import Normalize
+from receiver.pipeline.watch import Watch
 from receiver.store.store import Store
 
 log = structlog.get_logger()
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 _POLL = 1.0
 _WATCH = 0.1
 _AGAIN = 1.0
+_SLOWLY = 30.0
 _STUCK = 300.0
 """Seconds after which a step that has not ended counts as hanging: a batch of slow bodies may take minutes."""
 
@@ -27,13 +29,22 @@ _STUCK = 300.0
 class Worker:
     """The tasks of one worker process."""
 
-    def __init__(self, store: Store, normalize: Normalize, confirm: Confirm, runners: Sequence[Runner]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        normalize: Normalize,
+        confirm: Confirm,
+        runners: Sequence[Runner],
+        watch: Watch | None = None,
+    ) -> None:
+        """Without `watch` nobody looks for what goes wrong slowly."""
         self.runners = tuple(runners)
         self._store = store
         self.normalize = normalize
         self.store_errors: Counter[str] = Counter()
         """By step; those of the sinks are counted by their runners."""
         self._confirm = confirm
+        self._slow = watch
         self._work = asyncio.Event()
         self._stopping = False
         self._normalizing: asyncio.Task[None] | None = None
@@ -71,6 +82,7 @@ class Worker:
             )
             group.create_task(self._step_by_step("confirm", self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
+            group.create_task(self._look_slowly())
             for runner in self.runners:
                 group.create_task(runner.run())
 
@@ -119,6 +131,18 @@ class Worker:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_POLL):  # wait_for of 3.11 can swallow a cancellation
                         await wake.wait()
+
+    async def _look_slowly(self) -> None:
+        while self._slow is not None and not self._stopping:
+            try:
+                if await self._slow.step():
+                    self.written()
+            except StoreError as error:
+                self.store_errors["watch"] += 1
+                log.error("worker.store_failed", step="watch", why=str(error))
+            except Exception:
+                log.exception("worker.step_failed")
+            await asyncio.sleep(_SLOWLY)
 
     async def _watch(self) -> None:
         """See what other processes commit: SQLite wakes nobody by itself."""

@@ -11,6 +11,7 @@ from running_fakes import REGISTRY, TOKEN, Keeps, configured
 from receiver.contract.errors import ConfigError, SchemaError, StoreError, StoreUnavailable
 from receiver.contract.model import InboundRequest
 from receiver.contract.proof import Refused
+from receiver.pipeline import worker as worker_module
 from receiver.runtime import Running, opened, routes, running
 from receiver.store.records import Kept
 from receiver.store.store import Store
@@ -161,3 +162,14 @@ def test_routes_are_those_of_the_sinks(tmp_path: Path) -> None:
     found = {route.sink: route for route in routes(configured(tmp_path, sinks=sinks))}
     assert [found[name].first_wait for name in sinks] == [0, 1500, 0]
     assert (found["slow"].events, found["slow"].sources) == (("ops.*",), ("acme",))
+
+
+async def test_silence_reaches_the_sinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that was heard and fell silent is told of, once, as any other event."""
+    monkeypatch.setattr(worker_module, "_SLOWLY", 0.05)
+    source = {"provider": "acme", "token": TOKEN, "silent_after": 0.3}
+    async with running(configured(tmp_path, sources={"acme": source}), REGISTRY) as run:
+        await receive(run, b"1")
+        await until(lambda: len(Keeps.sent) == 2)
+        await asyncio.sleep(0.3)
+    assert [one.event.type for one in Keeps.sent] == ["transcript.completed", "ops.source_silent"]

@@ -313,3 +313,12 @@ WHERE state IN ('pending', 'in_flight', 'dead') AND state <> 'delivered' GROUP B
 -- oldest_pending: When the earliest pending delivery of each of these sinks falls or fell due.
 SELECT s.value, (SELECT min(next_at) FROM deliveries AS d WHERE d.sink = s.value AND d.state = 'pending')
 FROM json_each(:sinks) AS s;
+
+-- last_receipt: The newest receipt of a source.
+SELECT max(id) FROM receipts WHERE source = :source;
+
+-- receipts_between: How many receipts a source has with ids from one to another, so many at most.
+SELECT count(*) FROM (SELECT 1 FROM receipts WHERE source = :source AND id >= :since AND id < :until LIMIT :most);
+
+-- last_event: The newest event of a type about a source, not older than an id; by the index of types, for types that are rare.
+SELECT max(id) FROM events WHERE type = :type AND id >= :since AND +source = :source;

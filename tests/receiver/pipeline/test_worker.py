@@ -16,7 +16,9 @@ from receiver.pipeline import worker as worker_module
 from receiver.pipeline.attempt import renderer
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
+from receiver.pipeline.watch import Watch
 from receiver.pipeline.worker import Worker
+from receiver.store.quarantine.quarantine import Quarantine
 from receiver.testing.rows import put_events
 from receiver.testing.store import a_receipt
 
@@ -38,11 +40,11 @@ async def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 class Work:
     """A worker with one sink, running as long as the block."""
 
-    def __init__(self, one: World, reread: Any = None) -> None:
+    def __init__(self, one: World, reread: Any = None, watch: Watch | None = None) -> None:
         self.sink = Fake()
         render = renderer(None, None, "")
         runner = Runner(self.sink, one.store, one.outbox, render=render, dice=lambda: 0.5, now=one.clock)
-        self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner])
+        self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner], watch)
         self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -243,3 +245,23 @@ async def test_a_worker_that_hangs_says_so(one: World, monkeypatch: pytest.Monke
     monkeypatch.setattr(one.normalize, "step", hangs)
     async with Work(one) as work:
         await until(lambda: "at one step" in (work.worker.trouble() or ""))
+
+
+async def test_a_watch_that_fails_is_asked_again(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the store nor a mistake ends it, and what it wrote wakes the sinks."""
+    monkeypatch.setattr(worker_module, "_SLOWLY", 0.01)
+    said: list[Exception | int] = [StoreUnavailable("the disk is full"), RuntimeError("words of a call"), 1]
+
+    class Fails(Watch):
+        async def step(self) -> int:
+            outcome = said.pop(0) if said else 0
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+    watch = Fails(one.store, Quarantine(one.path, one.clock), one.sources, one.outbox, counts=False)
+    work = Work(one, watch=watch)
+    async with work:
+        await put_events(one.store, [None])
+        await until(lambda: work.sink.sent)
+    assert work.worker.store_errors == {"watch": 1}
