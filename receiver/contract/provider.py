@@ -13,7 +13,7 @@ SettingsT = TypeVar("SettingsT", bound=SourceSettings)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a provider's handshake."""
+    """An answer to a provider's handshake; JSON unless its headers (names in lower case) name another content type."""
 
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -50,6 +50,10 @@ class Provider(Generic[SettingsT]):
         self.source = source
         self.settings = settings
 
+    def leaves_out(self) -> Mapping[str, str]:
+        """Return the leaves that are left out, with the reason: `ignored`, and what the settings add to it."""
+        return self.ignored
+
     def proofs(self) -> tuple[str, ...]:
         """Return the ways of proof that the settings allow, in words; empty means the source cannot be trusted."""
         raise NotImplementedError
@@ -66,7 +70,8 @@ class Provider(Generic[SettingsT]):
         """Return the answer to a provider's set-up request, or None for an ordinary callback.
 
         Asked before `prove`, and nothing else is: answer only those that could also prove a callback, for the others
-        None, so that they are refused as usual. The answer has `content-type: application/json`.
+        None, so that they are refused as usual. GET and OPTIONS come here too, without a body, and nothing else is done
+        with them: a provider that answers POST alone looks at `request.method`.
         """
         return None
 
