@@ -195,9 +195,7 @@ def test_a_missing_prefix_is_named() -> None:
     assert "'sha256='" in refused.checks[0].detail
 
 
-@pytest.mark.parametrize(
-    "stamp", [b"", b"-1", b"1e9", b"\xb2\xb2", b"1" * 17, b"2026-03-02T14:30:00", b"1772461800.5"]
-)
+@pytest.mark.parametrize("stamp", [b"", b"-1", b"1e9", b"\xb2\xb2", b"1" * 17, b"2026-03-02T14:30:00", b"1772461800.5"])
 def test_a_time_that_is_none_is_refused(stamp: bytes) -> None:
     """Only digits, or a time with its zone, are a time; the rest, and an absent header, count as missing."""
     scheme = scheme_of(signed="{timestamp}.{body}", timestamp_header="X-Time")
