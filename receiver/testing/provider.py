@@ -20,8 +20,7 @@ from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
-from receiver.contract.settings import Secret
-from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected
+from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected, settings_of
 from receiver.testing.forms import read_form, with_part
 
 PRINTABLE = re.compile(rb"[ -~]*")
@@ -40,13 +39,7 @@ class ProviderContract:
 
     def build(self, case: Case) -> Provider[Any]:
         """Make the provider with the settings of a case."""
-        settings = msgspec.convert(
-            {"provider": self.provider.name, **case.settings},
-            self.provider.Settings,
-            dec_hook=lambda _, value: Secret(value),
-        )
-        settings.check()
-        return self.provider("source", settings)
+        return self.provider("source", settings_of(self.provider, case.settings))
 
     def test_there_are_cases(self) -> None:
         """A provider without recorded cases is not tested at all."""

@@ -89,7 +89,7 @@ class Reading:
 
     def call(self) -> Call | None:
         """Return what the body says of the call."""
-        read: dict[str, Callable[[Any], Any]] = {"started_at": self._time, "direction": direction}
+        read: dict[str, Callable[[Any], Any]] = {"started_at": self._time, "direction": values.direction}
         found = Call(**{name: self._take(one, read.get(name, identifier)) for name, one in self._of.call.items()})
         return None if found == _NO_CALL else found
 
