@@ -24,8 +24,9 @@ from receiver.pipeline.deliver import Runner
 from receiver.pipeline.ingest import Ingest
 from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
-from receiver.pipeline.outbox import Outbox, Route, Wanted
+from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.wanted import Wanted
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
 from receiver.store.opening import open_store, sqlite_path

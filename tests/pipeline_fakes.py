@@ -17,7 +17,8 @@ from receiver.contract.settings import SinkSettings, SourceSettings
 from receiver.contract.sink import Delivered, HttpAnswer, Sink, SinkPorts
 from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
-from receiver.pipeline.outbox import Outbox, Route, Wanted
+from receiver.pipeline.outbox import Outbox, Route
+from receiver.pipeline.wanted import Wanted
 from receiver.store.store import Store
 from receiver.testing.store import Clock, a_receipt
 

@@ -23,6 +23,7 @@ from receiver.contract.model import (
     Verdict,
 )
 from receiver.contract.times import from_ms
+from receiver.pipeline.wanted import Wanted
 from receiver.store.ids import CALL, EVENT, RECEIPT, TRANSCRIPT, Ids, encode
 from receiver.store.records import Done, KnownCall, KnownTranscript, StoredReceipt, Writes
 
@@ -63,21 +64,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         full = f"{prefix}.{event_type}" if prefix else event_type
         wanted = any(fnmatchcase(event_type, glob) or fnmatchcase(full, glob) for glob in self.events)
         return wanted and (not source or any(fnmatchcase(source, glob) for glob in self.sources))
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events are made of a source's callbacks."""
-
-    include: tuple[str, ...] = ("*",)
-    ignore: tuple[str, ...] = ()
-
-    def makes(self, event_type: str, prefix: str) -> bool:
-        """Say whether an event is made; globs may be written with or without the prefix."""
-        names = (event_type, f"{prefix}.{event_type}") if prefix else (event_type,)
-        included, ignored = (
-            any(fnmatchcase(name, glob) for name in names for glob in globs) for globs in (self.include, self.ignore)
-        )
-        return included and not ignored
 
 
 class Outbox:

@@ -99,8 +99,14 @@ def test_everything_has_its_place() -> None:
         volatile=["more.*"],
     )  # fmt: skip
     assert msgspec.to_builtins(made.segments[0]) == {
-        "start": 1.2, "end": 2.4005, "speaker": "7", "channel": "left", "text": "Guten Tag.", "confidence": 0.5,
-        "sentiment": "calm", "words": None,
+        "start": 1.2,
+        "end": 2.4005,
+        "speaker": "7",
+        "channel": "left",
+        "text": "Guten Tag.",
+        "confidence": 0.5,
+        "sentiment": "calm",
+        "words": None,
     }
     assert [(one.id, one.label, one.role, one.talk_time) for one in made.speakers] == [
         ("7", "Rosa", "agent", 0.9),
@@ -135,7 +141,11 @@ def test_what_does_not_fit_stays_visible() -> None:
     )
     assert (made.text, made.duration, made.segments, made.analysis, made.created_at) == (None, None, (), None, None)
     assert made.metadata == {
-        "text.parts": ["a"], "duration": "long", "turns.no": "list", "mood": "meh", "at": "yesterday"
+        "text.parts": ["a"],
+        "duration": "long",
+        "turns.no": "list",
+        "mood": "meh",
+        "at": "yesterday",
     }
 
 
