@@ -40,6 +40,8 @@ class Provider(Generic[SettingsT]):
     """Name and version of the normalizing code, such as `callcov/1`; raise the number when its results change."""
     setup: ClassVar[str] = ""
     """What to do at the provider with the callback's address: one sentence, which `hookscribe dev` prints."""
+    handshake_methods: ClassVar[frozenset[str]] = frozenset({"POST"})
+    """How set-up requests come: POST, and GET and OPTIONS where a provider asks by these."""
     ignored: ClassVar[Mapping[str, str]] = {}
     """Leaves of the provider's bodies that are left out, by path, with the reason.
 
@@ -70,8 +72,8 @@ class Provider(Generic[SettingsT]):
         """Return the answer to a provider's set-up request, or None for an ordinary callback.
 
         Asked before `prove`, and nothing else is: answer only those that could also prove a callback, for the others
-        None, so that they are refused as usual. GET and OPTIONS come here too, without a body, and nothing else is done
-        with them: a provider that answers POST alone looks at `request.method`.
+        None, so that they are refused as usual. Requests by other methods than POST come without a body, and nothing
+        else is done with them.
         """
         return None
 

@@ -27,8 +27,6 @@ JSON = (b"content-type", b"application/json")
 _TYPE = b"content-type"
 _CLOSE = (b"connection", b"close")
 _BREAKING = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_SET_UP = ("GET", "OPTIONS")
-"""Methods of set-up requests, beside POST."""
 _ANSWERS = {
     reply.status: reply
     for reply in (
@@ -89,7 +87,7 @@ class Hooks:
 
     def _set_up(self, provider: Provider[Any], token: str | None, scope: Scope) -> Reply | None:
         method, query = scope["method"], scope["query_string"]
-        if method not in _SET_UP:
+        if method not in provider.handshake_methods:
             return None
         return _handshake(provider, _request(provider, token, tuple(scope["headers"]), b"", method=method, query=query))
 

@@ -34,6 +34,7 @@ class Generic(Provider[GenericSettings]):
     name = "generic"
     Settings = GenericSettings
     normalizer = "generic/1"
+    handshake_methods = frozenset({"POST", "GET", "OPTIONS"})
     setup = "Give it to the sender as the address of its callbacks."
 
     def __init__(self, source: str, settings: GenericSettings) -> None:
