@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.wanted import Wanted
 from receiver.pipeline.watch import Watch
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
@@ -78,6 +79,11 @@ def routes(config: Config) -> list[Route]:
         )
         for name, settings in config.sinks.items()
     ]
+
+
+def wanted(config: Config) -> dict[str, Wanted]:
+    """Return which events are made of each source's callbacks."""
+    return {name: Wanted(include=settings.include, ignore=settings.ignore) for name, settings in config.sources.items()}
 
 
 @contextlib.asynccontextmanager
@@ -153,7 +159,7 @@ async def _receiving(runtime: Runtime, refusals: QuarantineWriter, worker: Worke
 async def _working(runtime: Runtime) -> AsyncIterator[Worker]:
     root = runtime.config.root
     async with GuardedClient() as http:
-        outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix)
+        outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix, wanted(runtime.config))
         ports = SinkPorts(http=http, links=root.admin_url, now=time.time)
         render = renderer(root.public_url, root.admin_url, root.event_prefix)
         runners = [

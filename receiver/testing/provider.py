@@ -20,8 +20,7 @@ from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
-from receiver.contract.settings import Secret
-from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected
+from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected, settings_of
 from receiver.testing.forms import read_form, with_part
 
 PRINTABLE = re.compile(rb"[ -~]*")
@@ -40,13 +39,7 @@ class ProviderContract:
 
     def build(self, case: Case) -> Provider[Any]:
         """Make the provider with the settings of a case."""
-        settings = msgspec.convert(
-            {"provider": self.provider.name, **case.settings},
-            self.provider.Settings,
-            dec_hook=lambda _, value: Secret(value),
-        )
-        settings.check()
-        return self.provider("source", settings)
+        return self.provider("source", settings_of(self.provider, case.settings))
 
     def test_there_are_cases(self) -> None:
         """A provider without recorded cases is not tested at all."""
@@ -102,7 +95,8 @@ class ProviderContract:
     def test_ignored_paths_are_real(self) -> None:
         """Every path in the table of ignored leaves stands in some recorded case, with a reason."""
         seen = {written(path) for case in self.cases() for path in paths(case.body)}
-        for path, reason in self.provider.ignored.items():
+        tables = [self.build(case).leaves_out() for case in self.cases()]
+        for path, reason in {path: reason for table in tables for path, reason in table.items()}.items():
             stem = path.removesuffix(".*")
             assert reason
             assert any(known == path or (path.endswith(".*") and known.startswith(stem)) for known in seen), path
@@ -237,10 +231,8 @@ def written(path: Path_) -> str:
 
 def ignored(provider: Provider[Any], path: Path_) -> bool:
     """Say whether the provider's table excuses a path."""
-    text = written(path)
-    return text in provider.ignored or any(
-        text.startswith(known[:-1]) for known in provider.ignored if known.endswith(".*")
-    )
+    text, table = written(path), provider.leaves_out()
+    return text in table or any(text.startswith(known[:-1]) for known in table if known.endswith(".*"))
 
 
 def paths(body: bytes) -> Iterator[Path_]:
