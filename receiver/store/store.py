@@ -191,10 +191,10 @@ class Store:
             return []
         found = [DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": ids})]
         mine = {"ids": ids, "worker": self.start}
-        if await self.engine.write("start_deliveries", {**mine, "now": self.now_ms()}) == len(ids):
+        if await self.engine.write("start_deliveries", {**mine, "sink": sink, "now": self.now_ms()}) == len(ids):
             return found
         taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
-        return [delivery for delivery in found if delivery.id in taken]  # an operator discarded the others just now
+        return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
 
     async def next_due(self, sink: str) -> int | None:
         """Return when another delivery of a sink falls due, Unix milliseconds, or None; later than now."""

@@ -113,9 +113,9 @@ WHERE d.id IN (SELECT value FROM json_each(:ids)) ORDER BY d.id;
 -- next_due: When the next pending delivery of a sink falls due, but for those that are due and held back.
 SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at > :now;
 
--- start_deliveries: These are being sent from now on; the attempt is counted before it starts.
+-- start_deliveries: These are being sent from now on, unless they were moved just now; the attempt is counted before.
 UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending';
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending' AND sink = :sink;
 
 -- taken_deliveries: Of these, those that this worker is sending.
 SELECT id FROM deliveries
@@ -275,6 +275,18 @@ SELECT DISTINCT sink FROM deliveries WHERE event_id = :id ORDER BY sink;
 -- discard_deliveries: Give up these, on an operator's word.
 UPDATE deliveries SET state = 'discarded', worker = NULL, detail = :detail, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN (SELECT value FROM json_each(:states));
+
+-- movable: Of these deliveries of a sink, those in one of the states, and whether another sink has their event already.
+SELECT d.id, d.event_id, EXISTS (
+    SELECT 1 FROM deliveries AS other
+    WHERE other.event_id = d.event_id AND other.sink = :to AND other.state <> 'discarded')
+FROM deliveries AS d
+WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.sink = :from AND d.state IN (SELECT value FROM json_each(:states))
+ORDER BY d.id;
+
+-- move_deliveries: These go to another sink, as if they had never been tried; they keep their ids, and so their order.
+UPDATE deliveries SET sink = :to, state = 'pending', attempts = 0, next_at = :now, detail = :detail, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- receipt_counts: How many receipts each source has that are not normalized, by state; looks at 10,000 of each state.
 WITH seen (source, state) AS (
