@@ -27,6 +27,9 @@ _TRIES = 3
 _SUSPECT = 2
 """Deaths of the worker after which a process of its own must show whether the receipt or something else killed it."""
 
+GONE = "its source is not in the settings: put it back under the same name, and this is read then"
+_READMIT = 500
+
 Read = tuple[StoredReceipt, str, tuple[Outcome, ...] | Unreadable]
 """A receipt, the normalizer that read it, and what it said."""
 
@@ -66,6 +69,15 @@ class Normalize:
         _log(read)
         return len(batch)
 
+    async def readmit(self) -> int:
+        """Read again what could not be read while its source was not in the settings, and is again; return how many."""
+        count = 0
+        while more := await self._store.readmit(GONE, list(self._sources), _READMIT):
+            count += more
+        if count:
+            log.info("receipts.readmitted", count=count)
+        return count
+
     async def _release(self) -> None:
         """Take back a claim whose batch was not written: a stop, or a store that fails, is no crash."""
         if self._claim:
@@ -104,7 +116,7 @@ class Normalize:
 
     async def _outcomes(self, provider: Provider[Any] | None, receipt: StoredReceipt) -> tuple[Outcome, ...]:
         if provider is None:
-            raise Unreadable(f"no source is called {receipt.source!r} now: put it back, then reprocess")
+            raise Unreadable(GONE)
         value = _receipt(receipt)
         if len(receipt.body) < _LARGE and receipt.tries < _SUSPECT:
             return _normalized(provider, value)

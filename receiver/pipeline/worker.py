@@ -46,6 +46,7 @@ class Worker:
         taken = await self._store.reclaim()
         if taken:
             log.info("worker.took_over", count=taken)
+        await self._normalize.readmit()
         async with asyncio.TaskGroup() as group:
             self._normalizing = group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
             group.create_task(self._step_by_step(self._confirm_then_wake, asyncio.Event()))

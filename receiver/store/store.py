@@ -169,6 +169,10 @@ class Store:
             if claim:
                 await tx.run("release_claim", {"id": claim})
 
+    async def readmit(self, reason: str, sources: Sequence[str], limit: int) -> int:
+        """Let some receipts of these sources that are unreadable for a reason be read again; return how many."""
+        return await self.engine.write("readmit_receipts", {"reason": reason, "sources": [*sources], "limit": limit})
+
     async def confirmed(self, receipt_id: int, reread: bytes) -> None:
         """The provider answered for itself: its bytes count from now on."""
         await self.engine.write("receipt_confirmed", {"id": receipt_id, "reread": reread})

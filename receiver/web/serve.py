@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.config import Config, address
-from receiver.contract.errors import ConfigError
+from receiver.contract.errors import ConfigError, StoreError
 from receiver.contract.proof import digest
+from receiver.orphans import tell_orphans
 from receiver.pipeline.replay import Replay
 from receiver.registry import Registry
 from receiver.runtime import Role, Running, routes, running
@@ -106,10 +107,18 @@ async def serve(config: Config, registry: Registry, role: Role, started: "Starte
         async with serving(config, registry, role) as (run, addresses):
             starting = None
             started(run, addresses)
+            await _tell_orphans(run)
             await stop.wait()
     except asyncio.CancelledError:
         if starting is None or not stop.is_set():
             raise
+
+
+async def _tell_orphans(run: Running) -> None:
+    """Say what waits for sinks and sources that are not configured; where nobody works, who works says it."""
+    if run.worker is not None:
+        with contextlib.suppress(StoreError):
+            await tell_orphans(run.runtime.store, run.runtime.config, time.time())
 
 
 class Started:

@@ -43,6 +43,13 @@ UPDATE receipts SET tries = tries + 1 WHERE id IN (SELECT value FROM json_each(:
 -- receipt_done: What a receipt became.
 UPDATE receipts SET state = :state, outcome = :outcome, reason = :reason WHERE id = :id;
 
+-- readmit_receipts: Some of the receipts that could not be read because their source was not there, and it is again.
+UPDATE receipts SET state = 'received', reason = NULL WHERE id IN (
+    SELECT id FROM receipts
+    WHERE state = 'unreadable' AND state <> 'normalized' AND reason = :reason
+      AND source IN (SELECT value FROM json_each(:sources))
+    LIMIT :limit);
+
 -- receipt_confirmed: The provider's own answer, which counts instead of the body that came.
 UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread WHERE id = :id AND state = 'confirming';
 
@@ -288,18 +295,18 @@ ORDER BY d.id;
 UPDATE deliveries SET sink = :to, state = 'pending', attempts = 0, next_at = :now, detail = :detail, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids));
 
--- receipt_counts: How many receipts each source has that are not normalized, by state; looks at 10,000 of each state.
-WITH seen (source, state) AS (
+-- receipt_counts: How many receipts each source has that are not normalized, by state, and since when; looks at 10,000 of each state.
+WITH seen (source, state, id) AS (
     SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'received' AND state <> 'normalized' ORDER BY id LIMIT 10000)
     UNION ALL SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'confirming' AND state <> 'normalized' ORDER BY id LIMIT 10000)
     UNION ALL SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'unreadable' AND state <> 'normalized' ORDER BY id LIMIT 10000))
-SELECT source, state, count(*) FROM seen GROUP BY source, state;
+SELECT source, state, count(*), min(id) FROM seen GROUP BY source, state;
 
 -- last_receipts: When each source was last heard, and how often since a moment, 10,000 at most.
 WITH RECURSIVE found (source) AS (
