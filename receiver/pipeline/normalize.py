@@ -50,6 +50,19 @@ class Normalize:
         self._outbox = outbox
         self._offload = offload
         self._claim = 0
+        self._left: dict[tuple[str, str], Provider[Any]] = {}
+
+    def change(self, sources: Mapping[str, Provider[Any]]) -> None:
+        """Go by other sources from the next receipt on; those that are left out still read what came before."""
+        self._left |= {(name, one.name): one for name, one in self._sources.items()}
+        self._sources = sources
+
+    def _provider(self, receipt: StoredReceipt) -> Provider[Any] | None:
+        """Return who reads a receipt: the source as it is now, or who had its name when it came."""
+        provider = self._sources.get(receipt.source)
+        if provider is not None and provider.name == receipt.provider:
+            return provider
+        return self._left.get((receipt.source, receipt.provider), provider)
 
     async def step(self) -> int:
         """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
@@ -107,7 +120,7 @@ class Normalize:
     async def _read(self, place: int, receipt: StoredReceipt) -> Read:
         if place % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        provider = self._sources.get(receipt.source)
+        provider = self._provider(receipt)
         normalizer = provider.normalizer if provider else ""
         try:
             return receipt, normalizer, checked(await self._outcomes(provider, receipt))

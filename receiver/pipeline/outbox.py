@@ -70,6 +70,10 @@ class Outbox:
 
     def __init__(self, routes: Sequence[Route], ids: Ids, prefix: str = "") -> None:
         self.ids = ids
+        self.change(routes, prefix)
+
+    def change(self, routes: Sequence[Route], prefix: str = "") -> None:
+        """Go by other settings from the next event on."""
         self._routes = tuple(routes)
         self._prefix = prefix
         self._chosen: dict[tuple[str, str], tuple[Route, ...]] = {}
