@@ -13,6 +13,7 @@ from receiver.store.ids import RECEIPT, decode
 from system.harness import Process, Site, serving, until
 from system.holds import everything_holds, kept_once, settled
 from system.hook import Mood, hooking
+from system.recipes import recipe
 from system.sender import Factory, Sender, load
 from system.test_stop import SLACK, left_tidy
 
@@ -92,14 +93,51 @@ async def test_a_renamed_sink_takes_its_backlog_along(tmp_path: Path) -> None:
             assert orphaned["pending"] >= 3
             assert orphaned["move"] == "hookscribe deliveries move --from hook --to NAME"
             await until(lambda: site.rows("SELECT 1 FROM deliveries WHERE state = 'in_flight'") == [], "the sends")
-            command = site.command(*orphaned["move"].replace("NAME", "front").split()[1:], "--yes")
-            done = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=True)
-            assert " moved" in done.stdout
+            said, counted, moved = await recipe(site, "A sink renamed with a backlog", team="hook", chat="front")
+            assert "sink hook: is not in the settings" in said
+            assert "found, nothing was done" in counted
+            assert " moved" in moved
             await settled(site, process)
             await process.stop()
         left_tidy(site)
         everything_holds(site, sender.acknowledged)
         assert {event["id"] for event in hook.events} >= {line["id"] for line in site.lines()}
+
+
+async def test_a_sink_that_was_gone_for_a_day(tmp_path: Path) -> None:
+    """It trips, its backlog waits without using up attempts, and the recipe brings everything."""
+    async with hooking() as hook:
+        site = Site(tmp_path, hook=hook.url)
+        hook.expects(site.secret)
+        hook.mood = Mood.FAILS
+        tripped = "SELECT count(*) FROM sinks WHERE name = 'hook' AND state = 'tripped'"
+        async with serving(site) as process:
+            async with load(site, lanes=3) as sender:
+                await until(lambda: site.rows(tripped) == [(1,)], "the sink to trip")
+                await sender.goes_on(60)
+            assert site.rows("SELECT count(*) FROM deliveries WHERE state = 'dead'") == [(0,)]
+            hook.relax()
+            _, again = await recipe(site, "A sink gone for a day", team="hook")
+            assert again == "0 found, 0 replayed\n"
+            await settled(site, process)
+            await process.stop()
+        everything_holds(site, sender.acknowledged, hook)
+
+
+async def test_a_new_sink_gets_the_old_events(tmp_path: Path) -> None:
+    """Added by a reload, filled by the recipe: it has what the others have, in the same order."""
+    site = Site(tmp_path)
+    async with serving(site) as process:
+        sender = Sender(site.address)
+        await sender.send(Factory(site).call("old", 5))
+        site.add_settings(f'[sinks.new]\nkind = "jsonl"\npath = "{tmp_path}/new.jsonl"\n')
+        await reloaded(process)
+        await settled(site, process)
+        found, filled = await recipe(site, "A new sink and the old events", archive="new")
+        assert (found, filled) == ("5 found, nothing was done\n", "5 found, 5 replayed\n")
+        await settled(site, process)
+        await process.stop()
+    assert (tmp_path / "new.jsonl").read_text() == site.events.read_text()
 
 
 async def test_a_source_that_is_removed_is_404_and_what_it_left_is_read(tmp_path: Path) -> None:
