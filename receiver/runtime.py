@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.wanted import Wanted
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
 from receiver.store.opening import open_store, sqlite_path
@@ -66,7 +67,7 @@ class Makes(msgspec.Struct, frozen=True, kw_only=True):
 
     def change(self, config: Config) -> None:
         """Send events where the settings say from now on, and as they say."""
-        self.outbox.change(routes(config), config.root.event_prefix)
+        self.outbox.change(routes(config), config.root.event_prefix, wanted(config))
         self.render.change(config.root.public_url, config.root.event_prefix)
 
 
@@ -103,6 +104,11 @@ def routes(config: Config) -> list[Route]:
         )
         for name, settings in config.sinks.items()
     ]
+
+
+def wanted(config: Config) -> dict[str, Wanted]:
+    """Return which events are made of each source's callbacks."""
+    return {name: Wanted(include=settings.include, ignore=settings.ignore) for name, settings in config.sources.items()}
 
 
 @contextlib.asynccontextmanager
@@ -181,7 +187,7 @@ async def _receiving(runtime: Runtime, refusals: QuarantineWriter, worker: Worke
 async def _working(runtime: Runtime) -> AsyncIterator[tuple[Makes, Worker]]:
     root = runtime.config.root
     async with GuardedClient() as http:
-        outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix)
+        outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix, wanted(runtime.config))
         ports = SinkPorts(http=http, links=root.admin_url, now=time.time)
         render = Renderer(root.public_url, root.admin_url, root.event_prefix)
         makes = Makes(registry=runtime.registry, store=runtime.store, ports=ports, outbox=outbox, render=render)

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from receiver.contract.errors import HookscribeError, UsageError
-from receiver.contract.model import InboundRequest
-from receiver.contract.proof import Reason, Refused
+from receiver.contract.model import InboundRequest, Verdict
+from receiver.contract.proof import Proven, Reason, Refused
 from receiver.contract.provider import Provider, SignedRequest
 from receiver.contract.settings import Secret, Settings
 from receiver.registry import close_match
-from receiver.testing.fixtures import Case
+from receiver.testing.fixtures import Case, as_expected, bare, receipt_of
 
 LARGE = 5_000_000
 """Bytes of the case `large`."""
@@ -181,9 +181,22 @@ class Simulator:
         return found[0]
 
     def _by_likeness(self, status: str) -> list[Case]:
-        """Return the cases of a status: the one of its name first, then transcripts, then the richest."""
+        """Return the cases of a status: those that this source accepts first, of them the one of its name, then
+        transcripts, then the richest.
+        """
+
+        def likeness(case: Case) -> tuple[bool, bool, bool, int]:
+            return self._accepts(case), case.name == status, _is_transcript(case), len(case.body)
+
         found = [case for case in self._cases.values() if any(one["status"] == status for one in _results(case))]
-        return sorted(found, key=lambda case: (case.name == status, _is_transcript(case), len(case.body)), reverse=True)
+        return sorted(found, key=likeness, reverse=True)
+
+    def _accepts(self, case: Case) -> bool:
+        """Say whether the settings of this source prove such messages at all."""
+        try:
+            return self._refusal(self._sign(case.body)) is None
+        except _FAILING:
+            return False
 
     def _fresh(self, case: Case, grow_to: int = 0) -> bytes:
         return self._provider.fresh(case.body, self._serial(), grow_to)
@@ -226,6 +239,18 @@ class Simulator:
         if refused is None:
             return Send(request=request, status=200, words=frozenset({ACCEPTED}))
         return Send(request=request, status=404 if refused.reason is Reason.TOKEN_UNKNOWN else 401)
+
+
+def fits(provider: Provider[Any], case: Case) -> bool:
+    """Say whether a case is one of this source: those recorded with a configuration of their own fit few others."""
+    if case.config is None or "outcomes" not in case.expected:
+        return case.config is None
+    seen = Proven(request=case.request(provider.source), verdict=Verdict.UNVERIFIED)
+    try:
+        outcomes = provider.normalize(receipt_of(seen, provider.name))
+    except _FAILING:
+        return False
+    return bool(bare(as_expected(outcomes)) == bare(case.expected["outcomes"]))
 
 
 def with_other_secrets(settings: Any) -> Any:

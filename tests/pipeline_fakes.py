@@ -18,6 +18,7 @@ from receiver.contract.sink import Delivered, HttpAnswer, Sink, SinkPorts
 from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
+from receiver.pipeline.wanted import Wanted
 from receiver.store.store import Store
 from receiver.testing.store import Clock, a_receipt
 
@@ -64,14 +65,23 @@ class Acme(Provider[SourceSettings]):
 class World:
     """A store, its clock, one source called acme, and the step that normalizes."""
 
-    def __init__(self, store: Store, path: Path, clock: Clock, routes: Sequence[Route], prefix: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        path: Path,
+        clock: Clock,
+        routes: Sequence[Route],
+        prefix: str,
+        settings: SourceSettings,
+    ) -> None:
         self.store = store
         self.path = path
         self.clock = clock
-        self.acme = Acme()
+        self.acme = Acme("acme", settings)
         self.sources: dict[str, Provider[Any]] = {"acme": self.acme}
         self.offload = Offload(PATIENCE)
-        self.outbox = Outbox(routes, store.ids, prefix)
+        wanted = Wanted(include=settings.include, ignore=settings.ignore)
+        self.outbox = Outbox(routes, store.ids, prefix, {"acme": wanted})
         self.normalize = Normalize(store, self.sources, self.outbox, offload=self.offload)
         self._bodies = 0
 
@@ -113,11 +123,14 @@ EVERYWHERE = [Route(sink="archive", events=("*",), sources=("*",))]
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, routes: Sequence[Route] = EVERYWHERE, prefix: str = "") -> AsyncIterator[World]:
-    """Give an empty world in a folder."""
+async def world(
+    folder: Path, routes: Sequence[Route] = EVERYWHERE, prefix: str = "", **settings: Any
+) -> AsyncIterator[World]:
+    """Give an empty world in a folder; `settings` are the source's."""
+    of_source = SourceSettings(provider="acme", **settings)
     clock = Clock()
     async with kept_in(folder / "store.db", clock) as store:
-        made = World(store, folder / "store.db", clock, routes, prefix)
+        made = World(store, folder / "store.db", clock, routes, prefix, of_source)
         try:
             yield made
         finally:

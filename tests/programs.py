@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HOOKSCRIBE = Path(sys.executable).with_name("hookscribe")
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything may take; generous, because machines of CI are slow."""
 
 

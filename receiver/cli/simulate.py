@@ -16,7 +16,7 @@ from receiver.config import Config, address
 from receiver.contract.errors import HookscribeError, UsageError
 from receiver.contract.provider import SignedRequest
 from receiver.registry import Registry, fixtures
-from receiver.simulate import Plan, Send, Simulator
+from receiver.simulate import Plan, Send, Simulator, fits
 from receiver.testing.fixtures import load_cases
 
 _SHOWN = 20
@@ -106,9 +106,11 @@ def _simulator(config: Config, registry: Registry, source: str) -> Simulator:
     folder = fixtures(provider)
     if folder is None:
         raise UsageError(f"provider {settings.provider} brings no recorded cases: there is nothing to send")
-    return Simulator(
-        provider(source, settings), load_cases(folder), now=time.time, serial=lambda: f"simulated-{uuid.uuid4().hex}"
-    )
+    ours = provider(source, settings)
+    cases = [case for case in load_cases(folder) if fits(ours, case)]
+    if not cases:
+        raise UsageError(f"{source} has settings of its own, and no recorded case of {settings.provider} fits them")
+    return Simulator(ours, cases, now=time.time, serial=lambda: f"simulated-{uuid.uuid4().hex}")
 
 
 def _run(plans: Iterable[Plan], target: Target, count: int) -> bool:

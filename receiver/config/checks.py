@@ -4,7 +4,9 @@ import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from receiver.config.declared import fields_of, is_secret
+from msgspec import inspect
+
+from receiver.config.declared import fields_of, is_secret, nested_of
 from receiver.config.root import RootSettings, check_token
 from receiver.config.words import Problems
 from receiver.contract.errors import ConfigError
@@ -39,6 +41,9 @@ def check_sources(sources: Mapping[str, SourceSettings], registry: Registry, pro
             _checked_token(token, place, problems)
         if settings.timezone is not None and (wrong := _zone_fault(settings.timezone)):
             problems.report((*place, "timezone"), wrong)
+        for number in settings.own_numbers:
+            if not any(sign.isdigit() for sign in number):
+                problems.report((*place, "own_numbers"), f"{number!r} is no telephone number")
         try:
             proofs = registry.provider(settings.provider)(name, settings).proofs()
         except ConfigError as error:
@@ -87,8 +92,7 @@ def _warnings(
     if not sinks:
         yield "no [sinks.NAME]: events are kept, and go nowhere"
     for name, source in sources.items():
-        if source.verify == "none":
-            yield f'[sources.{name}] verify = "none": anybody\'s callbacks are accepted without proof'
+        yield from _source_warnings(name, source, root.event_prefix)
     providers = {source.provider for source in sources.values()}
     for name, sink in sinks.items():
         for glob in sink.sources:
@@ -97,6 +101,16 @@ def _warnings(
         for glob in sink.events:
             if not _matches_events(glob, root.event_prefix, providers):
                 yield f"[sinks.{name}] events: {glob!r} matches no type of event; {_types(glob, providers)}"
+
+
+def _source_warnings(name: str, source: SourceSettings, prefix: str) -> Iterator[str]:
+    if source.verify == "none":
+        yield f'[sources.{name}] verify = "none": anybody\'s callbacks are accepted without proof'
+    own = {source.provider}
+    for key, globs in (("include", source.include), ("ignore", source.ignore)):
+        for glob in globs:
+            if not _matches_events(glob, prefix, own):
+                yield f"[sources.{name}] {key}: {glob!r} matches no type of event; {_types(glob, own)}"
 
 
 def _checked_token(token: Secret, place: tuple[str, ...], problems: Problems) -> None:
@@ -116,11 +130,17 @@ def _zone_fault(name: str) -> str | None:
 
 
 def _no_proof(settings: SourceSettings) -> str:
-    keys = [key for key, field in fields_of(type(settings)).items() if is_secret(field.kind)]
+    keys = [key for key, field in fields_of(type(settings)).items() if _proves(field.kind)]
     return (
         f"{', '.join(keys)}: nothing proves who calls; set one of these, "
         'or verify = "none" to accept anybody\'s callbacks'
     )
+
+
+def _proves(kind: inspect.Type) -> bool:
+    """Say whether a setting holds secrets, itself or in a table of its own."""
+    table = nested_of(kind)
+    return is_secret(kind) if table is None else any(is_secret(field.kind) for field in fields_of(table).values())
 
 
 def _matches_events(glob: str, prefix: str, providers: Iterable[str]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from receiver.config.declared import Declared, described, fields_of, is_secret, nested_of
 from receiver.config.root import Config, RootSettings, without_userinfo
@@ -85,9 +86,14 @@ def _rows(table: str, cls: type[Settings], base: type[Settings] | None = None) -
     own = [field for key, field in fields_of(cls).items() if inherited.get(key) != field]
     yield from (_row(table, field) for field in own if nested_of(field.kind) is None)
     for field in own:
-        if (inner := nested_of(field.kind)) is not None:
+        if (inner := _inner(field.kind)) is not None:
             name, comma, rest = table.partition(",")
             yield from _rows(f"{name}.{field.key}{comma}{rest}" if name else field.key, inner)
+
+
+def _inner(kind: inspect.Type) -> type[Settings] | None:
+    """Return the class of a table in a table, or of each table in a list."""
+    return nested_of(kind.item_type if isinstance(kind, inspect.VarTupleType) else kind)
 
 
 def _row(table: str, field: Declared) -> Row:

@@ -1,16 +1,17 @@
 """What would have matched: every usual way of signing, tried on a request that was refused. Slow, for operators only."""
 
-import base64
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import get_args
 
 import msgspec
 
+from receiver.contract.encodings import Encoding, decode_mac
+from receiver.contract.errors import ConfigError
 from receiver.contract.model import InboundRequest
-from receiver.contract.proof import Algorithm, Check, Encoding, decode_mac
+from receiver.contract.proof import Algorithm, Check, KeyForm, key_bytes
 from receiver.contract.settings import Secret
 
 _SIZES: dict[Algorithm, int] = {"hmac-sha256": 32, "hmac-sha512": 64, "hmac-sha1": 20}
@@ -27,7 +28,8 @@ class _Signed(msgspec.Struct, frozen=True):
     template: str
     stamp: str | None
     secret: int
-    form: str
+    key: KeyForm
+    note: str
 
 
 def signed_otherwise(request: InboundRequest, secrets: Sequence[Secret]) -> Iterator[Check]:
@@ -47,8 +49,9 @@ def _check(name: str, prefix: str, encoding: Encoding, how: _Signed) -> Check:
     settings |= (
         {"signed": how.template} if how.stamp is None else {"signed": how.template, "timestamp_header": how.stamp}
     )
+    settings |= {"key": how.key} if how.key != "text" else {}
     table = ", ".join(f'{key} = "{value}"' for key, value in settings.items() if value)
-    detail = f"it matches with signature = {{ {table} }}{how.form}"
+    detail = f"it matches with signature = {{ {table} }}{how.note}"
     return Check(scheme=how.algorithm, ok=False, header=name, secret=how.secret, detail=detail)
 
 
@@ -72,9 +75,9 @@ def _decoded(value: str) -> Iterator[tuple[str, Encoding, bytes]]:
 def _macs(request: InboundRequest, secrets: Sequence[Secret]) -> Iterator[tuple[bytes, _Signed]]:
     contents = list(_contents(request))
     for number, secret in enumerate(secrets, 1):
-        for (key, form), algorithm, (content, template, stamp) in product(_keys(secret), _SIZES, contents):
+        for (key, form, note), algorithm, (content, template, stamp) in product(_keys(secret), _SIZES, contents):
             mac = hmac.digest(key, content, algorithm.removeprefix("hmac-"))
-            yield mac, _Signed(algorithm, template, stamp, number, form)
+            yield mac, _Signed(algorithm, template, stamp, number, form, note)
 
 
 def _contents(request: InboundRequest) -> Iterator[tuple[bytes, str, str | None]]:
@@ -86,22 +89,18 @@ def _contents(request: InboundRequest) -> Iterator[tuple[bytes, str, str | None]
     yield request.body, "{body}", None
 
 
-def _keys(secret: Secret) -> Iterator[tuple[bytes, str]]:
+def _keys(secret: Secret) -> Iterator[tuple[bytes, KeyForm, str]]:
     """Yield what else may have been meant by a secret; the usual reading last, so that it wins."""
-    text = secret.value.strip()
-    readings: tuple[tuple[str, Callable[[str], bytes]], ...] = (
-        (
-            "; but the key is the secret read as base64",
-            lambda value: base64.b64decode(value.partition("_")[2] or value),
-        ),
-        ("; but the key is the secret read as hex", bytes.fromhex),
-        ("; but the key is the secret without the white space around it", str.encode),
-    )
-    for form, read in readings:
+    forms: tuple[KeyForm, ...] = ("base64", "hex")
+    for form in forms:
         try:
-            key = read(text)
-        except ValueError:
+            yield key_bytes(secret, form), form, ""
+        except ConfigError:
             continue
-        if key:
-            yield key, form
-    yield secret.raw, ""
+    if bare := secret.value.strip():
+        yield (
+            bare.encode("utf-8", "surrogatepass"),
+            "text",
+            "; but the key is the secret without the white space around it",
+        )
+    yield secret.raw, "text", ""

@@ -1,4 +1,4 @@
-"""The door of a source whose proof is a signature, the token in the URL, or both."""
+"""The door of a source: a signature, other schemes of the kit, the token in the URL, all of them or any one."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,13 +6,15 @@ from typing import Literal
 from receiver.contract.diagnosis import signed_otherwise
 from receiver.contract.model import InboundRequest, Verdict
 from receiver.contract.proof import Check, HmacScheme, Proven, Reason, Refused, SignatureSettings, Tokens
+from receiver.contract.schemes import Scheme
 from receiver.contract.settings import Secret, SourceSettings
 
+_MISSING = frozenset({Reason.SIGNATURE_MISSING, Reason.TOKEN_MISSING, Reason.CREDENTIALS_MISSING})
 _UNMATCHED = frozenset({Reason.SIGNATURE_MISSING, Reason.SIGNATURE_MALFORMED, Reason.SIGNATURE_MISMATCH})
 
 
 class Door:
-    """Proof by signature, by the token in the URL, or by both, as the settings of a source say."""
+    """Proof by signature, by other schemes, by the token in the URL, as the settings of a source say."""
 
     def __init__(
         self,
@@ -20,10 +22,12 @@ class Door:
         signature: SignatureSettings | None,
         secrets: Sequence[Secret],
         require: Literal["all", "any"],
+        schemes: Sequence[Scheme] = (),
     ) -> None:
         self._tokens = Tokens(settings.token)
         self._token = settings.token[0].value if settings.token else None
         self._scheme = HmacScheme(signature, secrets) if signature else None
+        self._schemes = tuple(schemes)
         self._secrets = tuple(secrets)
         self._any = require == "any"
         self._open = settings.verify == "none"
@@ -31,7 +35,8 @@ class Door:
     def ways(self) -> tuple[str, ...]:
         """Return the ways of proof, in words."""
         signature = (f"{self._scheme.settings.algorithm} in {self._scheme.settings.header}",) if self._scheme else ()
-        return (*signature, "token in the URL") if self._tokens else signature
+        others = tuple(scheme.name for scheme in self._schemes)
+        return (*signature, *others, "token in the URL") if self._tokens else (*signature, *others)
 
     def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
         """Say who sent `request`; where `verify` is "none", what fails is only recorded."""
@@ -53,16 +58,23 @@ class Door:
         if self._scheme is not None and Verdict.SIGNATURE in unmatched:
             checks += self._scheme.explain(request, now)
             checks += signed_otherwise(request, self._secrets)
+        for scheme in self._schemes:
+            checks += scheme.explain(request, now)
         return tuple(checks)
 
     def sign(self, body: bytes, now: float) -> tuple[str | None, list[tuple[bytes, bytes]]]:
-        """Return the first token, and the signature's headers by the first secret."""
-        return self._token, self._scheme.headers(body, now) if self._scheme else []
+        """Return the first token, and the headers of all schemes by their first secret.
+
+        Raises UsageError where only the sender can sign.
+        """
+        headers = self._scheme.headers(body, now) if self._scheme else []
+        return self._token, [*headers, *(header for scheme in self._schemes for header in scheme.headers(body, now))]
 
     def _tried(self, request: InboundRequest, now: float) -> list[tuple[Verdict, Refused | None]]:
         tried: list[tuple[Verdict, Refused | None]] = []
         if self._scheme is not None:
             tried.append((Verdict.SIGNATURE, self._scheme.refusal(request, now)))
+        tried += [(scheme.verdict, scheme.refusal(request, now)) for scheme in self._schemes]
         if self._tokens:
             tried.append((Verdict.TOKEN, self._tokens.refusal(request.token)))
         return tried
@@ -74,5 +86,5 @@ def _right(verdict: Verdict) -> Check:
 
 def _most_telling(failed: list[Refused]) -> Reason:
     reasons = [refused.reason for refused in failed] or [Reason.TOKEN_MISSING]
-    wrong = [reason for reason in reasons if reason not in (Reason.SIGNATURE_MISSING, Reason.TOKEN_MISSING)]
+    wrong = [reason for reason in reasons if reason not in _MISSING]
     return (wrong or reasons)[0]

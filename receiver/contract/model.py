@@ -34,6 +34,10 @@ class InboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     received_at: int
     """Milliseconds since 1970, UTC, by our clock."""
+    method: str = "POST"
+    """Something else only where a handshake may be answered: nothing but a POST is ever kept."""
+    query: bytes = b""
+    """What followed the `?` of the URL, as it came; for handshakes, never proof."""
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header (name in lower case), or None."""

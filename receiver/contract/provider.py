@@ -13,7 +13,7 @@ SettingsT = TypeVar("SettingsT", bound=SourceSettings)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a provider's handshake."""
+    """An answer to a provider's handshake; JSON unless its headers (names in lower case) name another content type."""
 
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -40,6 +40,8 @@ class Provider(Generic[SettingsT]):
     """Name and version of the normalizing code, such as `callcov/1`; raise the number when its results change."""
     setup: ClassVar[str] = ""
     """What to do at the provider with the callback's address: one sentence, which `hookscribe dev` prints."""
+    handshake_methods: ClassVar[frozenset[str]] = frozenset({"POST"})
+    """How set-up requests come: POST, and GET and OPTIONS where a provider asks by these."""
     ignored: ClassVar[Mapping[str, str]] = {}
     """Leaves of the provider's bodies that are left out, by path, with the reason.
 
@@ -49,6 +51,10 @@ class Provider(Generic[SettingsT]):
     def __init__(self, source: str, settings: SettingsT) -> None:
         self.source = source
         self.settings = settings
+
+    def leaves_out(self) -> Mapping[str, str]:
+        """Return the leaves that are left out, with the reason: `ignored`, and what the settings add to it."""
+        return self.ignored
 
     def proofs(self) -> tuple[str, ...]:
         """Return the ways of proof that the settings allow, in words; empty means the source cannot be trusted."""
@@ -66,7 +72,8 @@ class Provider(Generic[SettingsT]):
         """Return the answer to a provider's set-up request, or None for an ordinary callback.
 
         Asked before `prove`, and nothing else is: answer only those that could also prove a callback, for the others
-        None, so that they are refused as usual. The answer has `content-type: application/json`.
+        None, so that they are refused as usual. Requests by other methods than POST come without a body, and nothing
+        else is done with them.
         """
         return None
 

@@ -74,6 +74,23 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
     roles: Annotated[
         dict[str, Literal["agent", "customer"]], about('which speaker is who: { A = "agent", B = "customer" }')
     ] = {}
+    channels: Annotated[
+        tuple[Literal["agent", "customer"], ...],
+        about('who speaks in which channel, in their order: ["agent", "customer"]'),
+    ] = ()
+    own_numbers: Annotated[
+        tuple[str, ...],
+        about(
+            "telephone numbers of ours: a speaker who is one of them is the agent, the call's other side the customer"
+        ),
+    ] = ()
+    include: Annotated[tuple[str, ...], about("globs of event types that are made of callbacks; others are not")] = (
+        "*",
+    )
+    ignore: Annotated[
+        tuple[str, ...],
+        about('globs of event types that are not made, such as "callmissed.*" or "analysis.*"; the receipt is kept'),
+    ] = ()
 
 
 class SinkSettings(Settings, frozen=True, kw_only=True):

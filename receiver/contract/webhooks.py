@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0 signatures: read keys, sign, and make new ones.
+"""Standard Webhooks 1.0 signatures: read keys, sign, verify, and make new keys.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -7,14 +7,19 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from receiver.contract.errors import ConfigError
-from receiver.contract.settings import Secret
+from receiver.contract.encodings import changed_bodies, decode_mac
+from receiver.contract.errors import ConfigError, UsageError
+from receiver.contract.model import InboundRequest, Verdict
+from receiver.contract.proof import Check, Reason, Refused, clock_detail, digest, filled
+from receiver.contract.schemes import read_public_key, verifies
+from receiver.contract.settings import Secret, Settings, about
+from receiver.contract.template import HEADER_NAME
 
 SYMMETRIC = "whsec_"
 """Prefix of a shared key: HMAC-SHA256, version `v1`."""
@@ -26,6 +31,7 @@ PUBLIC = "whpk_"
 _NEW_BYTES = 32
 _SHORTEST, _LONGEST = 24, 64
 _SEED = 32
+_MOST_SIGNATURES = 16
 
 
 class SharedKey(msgspec.Struct, frozen=True):
@@ -121,3 +127,151 @@ def generate(kind: Literal["symmetric", "asymmetric"] = "symmetric") -> NewKey:
 
 def _encoded(key: bytes) -> str:
     return base64.b64encode(key).decode()
+
+
+class StandardWebhooksSettings(Settings, frozen=True, kw_only=True):
+    """Standard Webhooks, as Svix and others sign."""
+
+    secrets: Annotated[
+        tuple[Secret, ...], about("shared keys, whsec_… or its base64 alone (v1); several for rotation without a gap")
+    ] = ()
+    public_keys: Annotated[tuple[str, ...], about("public keys of the sender, whpk_… (v1a, Ed25519)")] = ()
+    names: Annotated[
+        tuple[str, ...], about("how the three headers begin: webhook-id, webhook-timestamp, webhook-signature")
+    ] = ("webhook", "svix")
+    tolerance: Annotated[float, about("seconds that the signing time may differ from our clock", gt=0)] = 300.0
+
+    def check(self) -> None:
+        if not self.secrets and not self.public_keys:
+            raise ConfigError("secrets: give the sender's whsec_… key, or its whpk_… as public_keys")
+        for secret in filled("secrets", self.secrets):
+            shared_bytes(secret)
+        for key in self.public_keys:
+            read_public_key(key)
+        for name in self.names:
+            if not HEADER_NAME.fullmatch(name):
+                raise ConfigError(f"names: {name!r} begins no header name")
+
+
+class StandardWebhooks:
+    """Checks the signatures of Standard Webhooks, symmetric and asymmetric, against several keys."""
+
+    name = "Standard Webhooks"
+    verdict = Verdict.SIGNATURE
+
+    def __init__(self, settings: StandardWebhooksSettings) -> None:
+        settings.check()
+        self._names = tuple(name.lower() for name in settings.names) or ("webhook",)
+        self._shared = tuple(SharedKey(shared_bytes(secret)) for secret in settings.secrets)
+        self._public = tuple(read_public_key(key) for key in settings.public_keys)
+        self._tolerance = settings.tolerance
+
+    def refusal(self, request: InboundRequest, now: float) -> Refused | None:
+        """Return None where one signature is right, else why not. `now` is Unix time in seconds."""
+        name, signatures = self._signatures(request)
+        if signatures is None:
+            return _refused(Reason.SIGNATURE_MISSING, None, f"header {name}-signature is absent", name)
+        shared, public = _read_signatures(signatures)
+        if not shared and not public:
+            return _refused(Reason.SIGNATURE_MALFORMED, False, f"header {name}-signature has no v1 and no v1a", name)
+        message_id, stamp = request.header(f"{name}-id") or "", request.header(f"{name}-timestamp") or ""
+        if (unfit := self._unfit(name, message_id, stamp, now)) is not None:
+            return unfit
+        if self._matches(shared, public, _signed(message_id, stamp, request.body)) is None:
+            keys = f"{len(self._shared)} secrets and {len(self._public)} public keys"
+            return _refused(
+                Reason.SIGNATURE_MISMATCH, False, f"no match with any of {keys} over id.timestamp.body", name
+            )
+        return None
+
+    def _unfit(self, name: str, message_id: str, stamp: str, now: float) -> Refused | None:
+        if not message_id:
+            return _refused(Reason.SIGNATURE_MISSING, None, f"header {name}-id is absent, and it is signed", name)
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
+            return _refused(Reason.TIMESTAMP_MISSING, None, f"header {name}-timestamp holds no Unix time", name)
+        skew = int(stamp) - now
+        if abs(skew) > self._tolerance:
+            return _refused(Reason.TIMESTAMP_STALE, False, clock_detail(skew, self._tolerance), name, skew)
+        return None
+
+    def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
+        """Yield which change of the body on its way would explain that it does not match."""
+        refused = self.refusal(request, now)
+        if refused is None or refused.reason is not Reason.SIGNATURE_MISMATCH:
+            return
+        name, signatures = self._signatures(request)
+        shared, public = _read_signatures(signatures or "")
+        message_id, stamp = request.header(f"{name}-id") or "", request.header(f"{name}-timestamp") or ""
+        for what, body in changed_bodies(request.body):
+            key = self._matches(shared, public, _signed(message_id, stamp, body))
+            if key is not None:
+                detail = f"the body was changed on the way: {what}, it matches"
+                yield Check(scheme=self.name, ok=False, header=f"{name}-signature", secret=key + 1, detail=detail)
+
+    def headers(self, body: bytes, now: float) -> list[tuple[bytes, bytes]]:
+        """Return the three headers that the sender would write. Raises UsageError where only a public key is known."""
+        if not self._shared:
+            raise UsageError("Standard Webhooks v1a: nobody but the sender can sign, with the private key")
+        name, message_id = self._names[0], f"msg_{digest(body).hex()[:24]}"
+        made = {
+            "id": message_id,
+            "timestamp": str(int(now)),
+            "signature": sign(self._shared[:1], message_id, int(now), body),
+        }
+        return [(f"{name}-{part}".encode("latin-1"), value.encode()) for part, value in made.items()]
+
+    def _signatures(self, request: InboundRequest) -> tuple[str, str | None]:
+        for name in self._names:
+            if (value := request.header(f"{name}-signature")) is not None:
+                return name, value
+        return self._names[0], None
+
+    def _matches(self, shared: Sequence[bytes], public: Sequence[bytes], content: bytes) -> int | None:
+        found: int | None = None
+        for index, key in enumerate(self._shared):
+            ours = hmac.digest(key.secret, content, "sha256")
+            for signature in shared:
+                if hmac.compare_digest(signature, ours):
+                    found = index
+        for index, one in enumerate(self._public, len(self._shared)):
+            if any(verifies(one, signature, content) for signature in public):
+                found = index
+        return found
+
+
+def shared_bytes(secret: Secret) -> bytes:
+    """Return the bytes of a sender's shared key, `whsec_…` or its base64 alone. Raises ConfigError."""
+    text = secret.value.strip()
+    if text.startswith((PRIVATE, PUBLIC)):
+        raise ConfigError(
+            f"secrets: a {text[:5]} key is none that two sides share; a sender's {PUBLIC} goes to public_keys"
+        )
+    try:
+        key = _decoded(text, SYMMETRIC)
+    except ConfigError:
+        raise ConfigError(f"secrets: a key is {SYMMETRIC} and base64, or the base64 alone") from None
+    if not key:
+        raise ConfigError("secrets: one of the keys is empty")
+    return key
+
+
+def _signed(message_id: str, stamp: str, body: bytes) -> bytes:
+    return b"%s.%s.%s" % (message_id.encode("latin-1", "replace"), stamp.encode("latin-1", "replace"), body)
+
+
+def _read_signatures(header: str) -> tuple[list[bytes], list[bytes]]:
+    """Return the signatures of a header by version, v1 and v1a; what is none is left out."""
+    shared: list[bytes] = []
+    public: list[bytes] = []
+    for one in header.split(" ", _MOST_SIGNATURES)[:_MOST_SIGNATURES]:
+        version, _, text = one.partition(",")
+        if version == "v1" and (mac := decode_mac(text, "base64", 32)) is not None:
+            shared.append(mac)
+        elif version == "v1a" and (signature := decode_mac(text, "base64", 64)) is not None:
+            public.append(signature)
+    return shared, public
+
+
+def _refused(reason: Reason, ok: bool | None, detail: str, name: str, skew: float | None = None) -> Refused:
+    check = Check(scheme=StandardWebhooks.name, ok=ok, detail=detail, header=f"{name}-signature", skew=skew)
+    return Refused(reason=reason, checks=(check,))

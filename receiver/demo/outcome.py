@@ -59,7 +59,7 @@ async def became(store: Store) -> Became:
 def _kinds(outcome: list[dict[str, Any]] | None) -> list[str]:
     if outcome is None:
         return ["unreadable"]
-    return [one.get("as") or ("notice" if "event" in one else "progress") for one in outcome]
+    return [one.get("as") or ("notice" if "event" in one else "nothing") for one in outcome]
 
 
 def _in_words(receipt: str, outcome: list[dict[str, Any]] | None, about: Mapping[str, list[tuple[str, str]]]) -> str:
@@ -76,6 +76,8 @@ def _in_words(receipt: str, outcome: list[dict[str, Any]] | None, about: Mapping
             words.append(f"{happened} {one['transcript']}")
         elif "event" in one:
             words += [kind for number, kind in about.get(receipt, ()) if number == one["event"]]
+        elif "ignored" in one:
+            words.append(f"no event ({one['ignored']} is ignored)")
         else:
             words.append(f"no event (the job is {one['status']})")
     return ", ".join(words) or "no event"

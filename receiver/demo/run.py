@@ -21,7 +21,7 @@ from receiver.store.store import Store
 from receiver.testing.server import free_port
 from receiver.web.serve import Addresses
 
-SLACK_RATE = 25.0
+SLACK_RATE = 100.0
 """Messages a second that the stand-in takes; Slack itself takes one, and the demo would last two minutes."""
 _LOOK = 0.05
 

@@ -11,8 +11,9 @@ from receiver.contract.model import InboundRequest
 from receiver.contract.proof import Proven
 from receiver.contract.provider import Provider, SignedRequest
 from receiver.contract.settings import Secret, Settings
+from receiver.contract.webhooks import SYMMETRIC, generate
 from receiver.registry import Registry, fixtures
-from receiver.testing.fixtures import Case, load_cases
+from receiver.testing.fixtures import Case, load_cases, settings_of
 
 _STRONGEST = ("signature", "token")
 _BROKEN = (HookscribeError, ValueError, TypeError, LookupError, OSError)
@@ -71,21 +72,36 @@ def promised(callbacks: Sequence[Callback]) -> int:
 
 
 def _add_provider(prepared: Prepared, provider: type[Provider[Any]], cases: list[Case], now: float) -> None:
-    groups = _by_proof(cases)
-    for verdict, group in groups.items():
-        source = provider.name if len(groups) == 1 else f"{provider.name}-{verdict}"
-        typical = [case for case in group if case.expected["verdict"] == verdict]
-        table, settings = _working(provider, source, typical, now)
-        prepared.tables[source] = table
-        ours = provider(source, settings)
-        prepared.proofs[source] = " and ".join(ours.proofs())
-        for case in group:
-            request = ours.sign(case.body, now)
-            if _proves(ours, request, now):
-                callback = Callback(source=source, case=case.name, request=request, expected=case.expected)
-                prepared.callbacks.append(callback)
-            else:
-                prepared.left_out.append(f"{source} {case.name}: cannot be signed anew, because it cannot be read")
+    configs = dict.fromkeys(case.config for case in cases)
+    for config in configs:
+        name = provider.name if config is None else f"{provider.name}-{config.partition('.')[0]}"
+        groups = _by_proof([case for case in cases if case.config == config])
+        for verdict, group in groups.items():
+            source = name if len(groups) == 1 else f"{name}-{verdict}"
+            _add_source(prepared, provider, source, verdict=verdict, group=group, now=now)
+
+
+def _add_source(
+    prepared: Prepared,
+    provider: type[Provider[Any]],
+    source: str,
+    *,
+    verdict: str,
+    group: Sequence[Case],
+    now: float,
+) -> None:
+    typical = [case for case in group if case.expected["verdict"] == verdict]
+    table, settings = _working(provider, source, typical, now)
+    prepared.tables[source] = table
+    ours = provider(source, settings)
+    prepared.proofs[source] = " and ".join(ours.proofs())
+    for case in group:
+        request = ours.sign(case.body, now)
+        if _proves(ours, request, now):
+            callback = Callback(source=source, case=case.name, request=request, expected=case.expected)
+            prepared.callbacks.append(callback)
+        else:
+            prepared.left_out.append(f"{source} {case.name}: cannot be signed anew, because it cannot be read")
 
 
 def _by_proof(cases: Sequence[Case]) -> dict[str, list[Case]]:
@@ -100,15 +116,15 @@ def _by_proof(cases: Sequence[Case]) -> dict[str, list[Case]]:
 
 
 def _working(provider: type[Provider[Any]], source: str, group: Sequence[Case], now: float) -> tuple[Table, Any]:
-    """Return the plainest recorded settings of a group with new secrets, or as recorded where new ones do not work."""
-    plain = min(group, key=lambda case: (len(case.settings), case.name != "completed"))
+    """Return the recorded settings that prove most of a group, the plainest of those; with new secrets where these work."""
+    plainest = sorted(group, key=lambda case: (len(case.settings), case.name != "completed"))
+    plain = max(plainest, key=lambda case: _proven(provider, source, case, group, now))
     for renew in (True, False):
         table = {"provider": provider.name, **plain.settings}
-        settings = _settings(provider, table)
-        if renew:
-            table = _renewed(table, settings)
-            settings = _settings(provider, table)
         try:
+            if renew:
+                table = _renewed(table, settings_of(provider, table))
+            settings = settings_of(provider, table)
             ours = provider(source, settings)
             if _proves(ours, ours.sign(plain.body, now), now):
                 return table, settings
@@ -117,16 +133,22 @@ def _working(provider: type[Provider[Any]], source: str, group: Sequence[Case], 
     raise HookscribeError("its own recorded settings do not prove")
 
 
-def _settings(provider: type[Provider[Any]], table: Table) -> Any:
-    settings = msgspec.convert(table, provider.Settings, dec_hook=lambda _, value: Secret(value))
-    settings.check()
-    return settings
+def _proven(provider: type[Provider[Any]], source: str, case: Case, group: Sequence[Case], now: float) -> int:
+    """Return how many cases of a group the settings of one of them prove."""
+    try:
+        ours = provider(source, settings_of(provider, case.settings))
+        return sum(_proves(ours, ours.sign(other.body, now), now) for other in group)
+    except _BROKEN:
+        return 0
 
 
 def _renewed(value: Any, parsed: Any) -> Any:
     """Return a table with a new text wherever its settings hold a secret."""
     if isinstance(parsed, Secret):
-        return secrets.token_urlsafe(32)
+        shared = parsed.value.startswith(SYMMETRIC)
+        return generate().secret.value if shared else secrets.token_urlsafe(32)
+    if isinstance(parsed, tuple) and not isinstance(value, list):
+        return _renewed([value], parsed)
     if isinstance(value, Mapping):
         known = dict(_members(parsed))
         return {key: _renewed(one, known.get(key)) for key, one in value.items()}

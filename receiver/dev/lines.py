@@ -169,6 +169,8 @@ def _became(receipt: Row, mine: Mapping[int, Row]) -> Iterator[str]:
             yield f"no event: {one['transcript']} says {'more' if one['as'] == 'less' else 'it'} already"
         elif "progress" in one:
             yield f"no event: the job is {one['status']}"
+        elif "ignored" in one:
+            yield f"no event: {one['ignored']} is ignored by the source's settings"
 
 
 def _where(sent: Sequence[Row]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from receiver.contract.errors import Overloaded
 from receiver.contract.model import InboundRequest, ReceiptState, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
@@ -19,7 +20,10 @@ log = structlog.get_logger()
 
 _DAY_MS = 86_400_000
 _GROUP_COUNT = 512
-_GROUP_BYTES = 4 * 1024 * 1024
+_GROUP_BYTES = 1024 * 1024
+"""A larger body goes alone."""
+_WAITING_BYTES = 64 * 1024 * 1024
+"""Bodies that wait for the disk; while it stalls, more are asked to come again."""
 _UNDER_WAY = 2
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
@@ -183,10 +187,18 @@ class GroupCommit:
         self._kept = kept
         self._groups: deque[_Group] = deque()
         self._under_way = 0
+        self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, receipt: NewReceipt, told: Told) -> None:
-        """Tell once the receipt is on disk, or what `keep` raised for its whole group."""
+        """Tell once the receipt is on disk, or what `keep` raised for its whole group.
+
+        At once told Overloaded where too much waits already.
+        """
+        if self._waiting and self._waiting + receipt.size > _WAITING_BYTES:
+            told(Overloaded("the store takes callbacks more slowly than they come"))
+            return
+        self._waiting += receipt.size
         groups = self._groups
         if not groups or len(groups[-1].receipts) >= _GROUP_COUNT or groups[-1].size + receipt.size > _GROUP_BYTES:
             groups.append(_Group())
@@ -211,6 +223,7 @@ class GroupCommit:
                 results = [error] * len(group.told)
             else:
                 self._kept()
+            self._waiting -= group.size
             loop.call_soon(_tell, group, results)
         self._under_way -= 1
 

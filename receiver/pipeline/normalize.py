@@ -12,6 +12,7 @@ from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
 from receiver.contract.provider import Provider
 from receiver.pipeline.offload import ChildDied, Offload
 from receiver.pipeline.outbox import Outbox, Plan, call_key, checked
+from receiver.pipeline.roles import ruled
 from receiver.store.ids import RECEIPT, encode
 from receiver.store.records import KnownCall, KnownTranscript, StoredReceipt, unpack_headers
 from receiver.store.store import Store
@@ -123,7 +124,8 @@ class Normalize:
         provider = self._provider(receipt)
         normalizer = provider.normalizer if provider else ""
         try:
-            return receipt, normalizer, checked(await self._outcomes(provider, receipt))
+            said = checked(await self._outcomes(provider, receipt))
+            return receipt, normalizer, _with_roles(said, provider)
         except Unreadable as error:
             return receipt, normalizer, error
 
@@ -167,6 +169,13 @@ def _normalized(provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...
     except Exception as error:
         log.exception("normalize.raised", id=receipt.id, source=receipt.source)
         raise Unreadable(f"the normalizer raised {type(error).__name__}") from error
+
+
+def _with_roles(said: tuple[Outcome, ...], provider: Provider[Any] | None) -> tuple[Outcome, ...]:
+    try:
+        return ruled(said, provider.settings) if provider else said
+    except Exception as error:
+        raise Unreadable(f"the rules for roles do not fit what it says: {type(error).__name__}") from error
 
 
 def _receipt(stored: StoredReceipt) -> Receipt:

@@ -23,6 +23,7 @@ from receiver.contract.model import (
     Verdict,
 )
 from receiver.contract.times import from_ms
+from receiver.pipeline.wanted import Wanted
 from receiver.store.ids import CALL, EVENT, RECEIPT, TRANSCRIPT, Ids, encode
 from receiver.store.records import Done, KnownCall, KnownTranscript, StoredReceipt, Writes
 
@@ -66,14 +67,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outbox:
-    """Knows the sinks, and plans batch after batch."""
+    """Knows the sinks and what each source's callbacks become, and plans batch after batch."""
 
-    def __init__(self, routes: Sequence[Route], ids: Ids, prefix: str = "") -> None:
+    def __init__(
+        self, routes: Sequence[Route], ids: Ids, prefix: str = "", wanted: Mapping[str, Wanted] | None = None
+    ) -> None:
+        """`wanted` says by source which events are made; all, where it says nothing."""
         self.ids = ids
-        self.change(routes, prefix)
+        self._wanted: dict[str, Wanted] = {}
+        self.change(routes, prefix, wanted or {})
 
-    def change(self, routes: Sequence[Route], prefix: str = "") -> None:
-        """Go by other settings from the next event on."""
+    def change(self, routes: Sequence[Route], prefix: str, wanted: Mapping[str, Wanted]) -> None:
+        """Go by other settings from the next event on; a source that is left out is read as it was."""
+        self._wanted |= wanted
         self._routes = tuple(routes)
         self._prefix = prefix
         self._chosen: dict[tuple[str, str], tuple[Route, ...]] = {}
@@ -86,6 +92,11 @@ class Outbox:
                 self._chosen.clear()
             self._chosen[key] = tuple(route for route in self._routes if route.takes(*key, self._prefix))
         return self._chosen[key]
+
+    def makes(self, event_type: str, source: str) -> bool:
+        """Say whether an event is made of a callback of a source."""
+        wanted = self._wanted.get(source)
+        return wanted is None or wanted.makes(event_type, self._prefix)
 
     def plan(self, now: int, known: Iterable[KnownTranscript] = (), calls: Iterable[KnownCall] = ()) -> "Plan":
         """Start a batch; `now` in Unix milliseconds, `known` and `calls` what the store has of its results."""
@@ -163,10 +174,13 @@ class Plan:
         return {"progress": outcome.job_id, "status": outcome.status}
 
     def _notice(self, receipt: StoredReceipt, notice: Notice) -> dict[str, Any]:
+        event_type = f"{receipt.provider}.{notice.name}"
+        if not self._outbox.makes(event_type, receipt.source):
+            return {"ignored": event_type}
         keyed = notice.call is not None and notice.call.external_id is not None
         call_id = self._call(receipt.source, notice.call)[0] if keyed else None
         number = self.event(
-            f"{receipt.provider}.{notice.name}",
+            event_type,
             receipt.source,
             encode(RECEIPT, receipt.id),
             data={"provider": receipt.provider, "name": notice.name, "body": notice.body},
@@ -181,6 +195,9 @@ class Plan:
         kept_as = "new" if known is None else _compared(known, result, digest)
         if known is not None and kept_as != "version":
             return {"transcript": encode(TRANSCRIPT, known.id), "version": known.version, "as": kept_as}
+        event_type = f"{result.kind}.{_what_happened(known, result)}"
+        if not self._outbox.makes(event_type, receipt.source):
+            return {"ignored": event_type}
         number = known.id if known else self._outbox.ids.next()
         version = known.version + 1 if known else 1
         self._add_version(receipt, normalizer, result, digest, (number, version))

@@ -20,8 +20,8 @@ from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
-from receiver.contract.settings import Secret
-from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected
+from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected, settings_of
+from receiver.testing.forms import read_form, with_part
 
 PRINTABLE = re.compile(rb"[ -~]*")
 Path_ = tuple[str | int, ...]
@@ -39,13 +39,7 @@ class ProviderContract:
 
     def build(self, case: Case) -> Provider[Any]:
         """Make the provider with the settings of a case."""
-        settings = msgspec.convert(
-            {"provider": self.provider.name, **case.settings},
-            self.provider.Settings,
-            dec_hook=lambda _, value: Secret(value),
-        )
-        settings.check()
-        return self.provider("source", settings)
+        return self.provider("source", settings_of(self.provider, case.settings))
 
     def test_there_are_cases(self) -> None:
         """A provider without recorded cases is not tested at all."""
@@ -76,16 +70,14 @@ class ProviderContract:
     def test_every_leaf_is_found_or_ignored_with_a_reason(self) -> None:
         """Changing any leaf changes the outcome outside `analysis.raw`, or the provider's table says why not."""
         for case in self.cases():
-            if "outcomes" not in case.expected or not any("result" in item for item in case.expected["outcomes"]):
+            if not {"result", "notice"} & {kind for item in case.expected.get("outcomes", ()) for kind in item}:
                 continue
             provider = self.build(case)
-            document = json.loads(case.body)
             before = self.visible(provider, case, case.body)
             unused = [
                 written(path)
-                for path, value in leaves(document)
-                if not ignored(provider, path)
-                and self.visible(provider, case, json.dumps(changed(document, path, value)).encode()) == before
+                for path, body in changed_bodies(case.body)
+                if not ignored(provider, path) and self.visible(provider, case, body) == before
             ]
             assert not unused, f"{case.name}: neither in the transcript nor in `ignored`: {unused}"
 
@@ -103,7 +95,8 @@ class ProviderContract:
     def test_ignored_paths_are_real(self) -> None:
         """Every path in the table of ignored leaves stands in some recorded case, with a reason."""
         seen = {written(path) for case in self.cases() for path in paths(case.body)}
-        for path, reason in self.provider.ignored.items():
+        tables = [self.build(case).leaves_out() for case in self.cases()]
+        for path, reason in {path: reason for table in tables for path, reason in table.items()}.items():
             stem = path.removesuffix(".*")
             assert reason
             assert any(known == path or (path.endswith(".*") and known.startswith(stem)) for known in seen), path
@@ -219,6 +212,18 @@ def leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
         yield path, value
 
 
+def changed_bodies(body: bytes) -> Iterator[tuple[Path_, bytes]]:
+    """Yield a body of JSON, or a form, with each of its leaves changed in turn; a form's leaves are its parts."""
+    form = read_form(body)
+    if form is not None:
+        for name, content in form.items():
+            yield (name,), with_part(body, name, content[:-1] + (b"x" if content[-1:] != b"x" else b"y"))
+        return
+    document = json.loads(body)
+    for path, value in leaves(document):
+        yield path, json.dumps(changed(document, path, value)).encode()
+
+
 def written(path: Path_) -> str:
     """Write a path as the table of ignored leaves does: `response.words[].end`."""
     return "".join("[]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
@@ -226,14 +231,12 @@ def written(path: Path_) -> str:
 
 def ignored(provider: Provider[Any], path: Path_) -> bool:
     """Say whether the provider's table excuses a path."""
-    text = written(path)
-    return text in provider.ignored or any(
-        text.startswith(known[:-1]) for known in provider.ignored if known.endswith(".*")
-    )
+    text, table = written(path), provider.leaves_out()
+    return text in table or any(text.startswith(known[:-1]) for known in table if known.endswith(".*"))
 
 
 def paths(body: bytes) -> Iterator[Path_]:
-    """Yield the paths of a body's leaves, none for what is not JSON; nulls count."""
+    """Yield the paths of a body's leaves, none for what is neither JSON nor a form; nulls count."""
 
     def walk(value: Any, path: Path_) -> Iterator[Path_]:
         if isinstance(value, dict):
@@ -244,6 +247,7 @@ def paths(body: bytes) -> Iterator[Path_]:
                 yield from walk(item, (*path, index))
         yield path
 
+    yield from ((name,) for name in read_form(body) or ())
     try:
         yield from walk(json.loads(body), ())
     except ValueError:

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from receiver.contract.provider import Reply
 from receiver.web.protocol import Protocol
-from receiver.web.public import JSON, Hooks, answered
+from receiver.web.public import Hooks, answered, headers_of
 
 _LENGTH = b"content-length"
 _MOST = 64 * 1024
@@ -114,7 +114,7 @@ class DirectProtocol(Protocol):
 
     def _response(self, waiting: _Waiting, reply: Reply) -> bytes:
         lines = [STATUS_LINE[reply.status]]
-        for name, value in (*self.server_state.default_headers, JSON, *reply.headers):
+        for name, value in (*self.server_state.default_headers, *headers_of(reply)):
             lines.append(b"%b: %b\r\n" % (name, value))
         if not waiting.keep_alive:
             lines.append(b"connection: close\r\n")

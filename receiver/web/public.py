@@ -24,6 +24,7 @@ from receiver.web.body import Bodies, Disconnected, TooLarge, TooSlow
 log = structlog.get_logger()
 
 JSON = (b"content-type", b"application/json")
+_TYPE = b"content-type"
 _CLOSE = (b"connection", b"close")
 _BREAKING = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ANSWERS = {
@@ -53,10 +54,10 @@ class Hooks:
         found = self._door(scope["path"])
         if found is None:
             await _send(send, answered(404))
-        elif scope["method"] != "POST":
-            await _send(send, answered(405))
-        else:
+        elif scope["method"] == "POST":
             await self._post(*found, scope, receive, send)
+        else:
+            await _send(send, self._set_up(*found, scope) or answered(405))
 
     def take(self, path: str, headers: Headers, body: bytes, answer: Callable[[Reply], None]) -> None:
         """Answer a POST that is whole already, without a task of its own; `answer` is called now or once it is on disk."""
@@ -84,12 +85,18 @@ class Hooks:
             return None
         return provider, (parts[3] or None) if len(parts) == 4 else None
 
+    def _set_up(self, provider: Provider[Any], token: str | None, scope: Scope) -> Reply | None:
+        method, query = scope["method"], scope["query_string"]
+        if method not in provider.handshake_methods:
+            return None
+        return _handshake(provider, _request(provider, token, tuple(scope["headers"]), b"", method=method, query=query))
+
     async def _post(
         self, provider: Provider[Any], token: str | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
             body = await self._bodies.read(await receive(), receive, provider.settings.max_body)
-            request = _request(provider, token, tuple(scope["headers"]), body)
+            request = _request(provider, token, tuple(scope["headers"]), body, query=scope["query_string"])
             reply = _handshake(provider, request) or answered(await self._ingest.receive(request))
         except Disconnected:
             return
@@ -135,13 +142,30 @@ def _handshake(provider: Provider[Any], request: InboundRequest) -> Reply | None
     return reply
 
 
-def _request(provider: Provider[Any], token: str | None, headers: Headers, body: bytes) -> InboundRequest:
+def _request(
+    provider: Provider[Any],
+    token: str | None,
+    headers: Headers,
+    body: bytes,
+    *,
+    method: str = "POST",
+    query: bytes = b"",
+) -> InboundRequest:
     now = int(time.time() * 1000)
-    return InboundRequest(source=provider.source, token=token, headers=headers, body=body, received_at=now)
+    return InboundRequest(
+        source=provider.source, token=token, headers=headers, body=body, received_at=now, method=method, query=query
+    )
+
+
+def headers_of(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of an answer: JSON, where it names no content type itself."""
+    if any(name == _TYPE for name, _ in reply.headers):
+        return reply.headers
+    return (JSON, *reply.headers)
 
 
 async def _send(send: Send, reply: Reply) -> None:
-    headers = [JSON, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    headers = [(b"content-length", b"%d" % len(reply.body)), *headers_of(reply)]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 

@@ -135,12 +135,12 @@ async def test_a_command_works_beside_a_receiver(tmp_path: Path) -> None:
 
 async def test_a_store_that_is_none_is_refused_and_leaves_no_thread(tmp_path: Path) -> None:
     """A file that is no database is said to be none, and the process can end."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     (tmp_path / "store.db").write_text("this is a letter, not a database" * 100)
     with pytest.raises(StoreError, match="not a database"):
         async with running(configured(tmp_path), REGISTRY):
             pass
-    assert threading.active_count() == before
+    await until(lambda: not set(threading.enumerate()) - before, "the end of every thread")
 
 
 async def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.store.ids import RECEIPT, decode
 from system.harness import Process, Site, serving, until
-from system.holds import everything_holds, kept_once, settled
+from system.holds import delivered, everything_holds, kept_once, settled
 from system.hook import Mood, hooking
 from system.recipes import recipe
 from system.sender import Factory, Sender, load
@@ -121,7 +121,9 @@ async def test_a_sink_that_was_gone_for_a_day(tmp_path: Path) -> None:
             assert again == "0 found, 0 replayed\n"
             await settled(site, process)
             await process.stop()
-        everything_holds(site, sender.acknowledged, hook)
+        everything_holds(site, sender.acknowledged)
+        delivered(sender.acknowledged, hook.events)
+        assert [line["type"] for line in site.lines()].count("ops.sink_tripped") == 1
 
 
 async def test_a_new_sink_gets_the_old_events(tmp_path: Path) -> None:

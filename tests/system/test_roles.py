@@ -90,9 +90,9 @@ async def test_after_a_takeover_the_log_still_moves_into_the_store(tmp_path: Pat
             await first.kill()
             await second.started()
             sender, factory = Sender(site.address), Factory(site)
-            await sender.send(factory.of_call("large", f"large.{n}", text="x" * 2_000_000) for n in range(8))
+            await sender.send(factory.of_call("large", f"large.{n}", text="x" * 2_000_000) for n in range(24))
             await settled(site, second)
-            assert site.store.stat().st_size > 16_000_000
+            assert site.store.stat().st_size > 48_000_000
             everything_holds(site, sender.acknowledged)
         finally:
             await second.kill()

@@ -1,163 +1,175 @@
-"""The provider: which token, signature and key prove a callback, and what tells two messages apart.
+"""The provider: which token, signature and key prove a callback or an event, and what tells two messages apart.
 
-Sources, on developer.invoxmedical.com: /ai-services/transcribe-pre-recorded-audio/generate-presign-url (the callback).
+Sources, on developer.invoxmedical.com: /ai-services/transcribe-pre-recorded-audio/generate-presign-url (the callback),
+/webhooks/introduction and /webhooks/events/* (the events).
 """
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import ClassVar
 
-import msgspec
-
-from handlers.providers.invox import transcription
+from handlers.providers.invox import aura, callback, events, simulated, transcription
+from handlers.providers.invox.events import Message
 from handlers.providers.invox.settings import InvoxSettings
-from handlers.providers.invox.signature import JoinedValues, Layout, check
+from handlers.providers.invox.signature import JoinedValues, check
 from receiver.contract import ecmascript
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Receipt, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused, Tokens, digest
 from receiver.contract.provider import Provider, SignedRequest
 
-CALLBACK = Layout(signature="signature", order=("requestId", "transcription", "createdAt"))
-"""Inferred: the webhooks' rule, on the members in the order of the documented example."""
-
 _ADVISED = 1 << 20
 """A signature that decides nothing is not looked for in a larger body; an hour of talk is a fifth of it."""
 
+Judged = tuple[Reason | None, Check]
+"""Why a signature proves nothing, or None where it does, and what is to be noted of it."""
+
 
 class Invox(Provider[InvoxSettings]):
-    """Transcription callbacks: proven by the token in their URL, by an inferred signature where that is required."""
+    """Callbacks: proven by the token in their URL, by an inferred signature where that is required; events: signed."""
 
     name: ClassVar[str] = "invox"
     Settings: ClassVar[type[InvoxSettings]] = InvoxSettings
-    normalizer: ClassVar[str] = "invox/1"
-    setup: ClassVar[str] = "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload."
-    ignored: ClassVar[Mapping[str, str]] = {"signature": "proof of the message, not content"}
+    normalizer: ClassVar[str] = "invox/2"
+    setup: ClassVar[str] = (
+        "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload, and enter it for the webhooks."
+    )
+    ignored: ClassVar[Mapping[str, str]] = {
+        "signature": "proof of the message, not content",
+        "requestSignature": "proof of the message, not content",
+    }
 
     def __init__(self, source: str, settings: InvoxSettings) -> None:
         super().__init__(source, settings)
         self._tokens = Tokens(settings.token)
-        self._values = JoinedValues(CALLBACK, settings)
+        self._values = JoinedValues(callback.LAYOUT, settings, "api_key")
+        self._events = {name: JoinedValues(event.layout, settings) for name, event in events.EVENTS.items()}
         self._required = settings.callback_signature == "required"
         self._advised = settings.callback_signature == "advisory" and bool(self._values)
 
     def proofs(self) -> tuple[str, ...]:
         """Return the ways of proof; an advisory signature is none, because its scheme is inferred."""
-        return ("signature",) * self._required + ("token",) * bool(self._tokens)
+        signature = "signature" if self._required else "signature of events" if self._signs_events else None
+        return ((signature,) if signature else ()) + ("token",) * bool(self._tokens)
 
-    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:  # noqa: ARG002 -- no time is signed
+    def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
         """Ask for the token, then for the signature where it is required, or note whether it matches."""
-        if self._tokens or request.token is not None or not self._required:
+        is_event = events.is_event(request.body)
+        if self._tokens or request.token is not None or not (self._required or is_event):
             refused = self._tokens.refusal(request.token)
             if refused is not None:
                 return refused
+        if is_event:
+            return _decided(request, self._judged_event(request.body, now))
         if self._required:
-            return self._signed(request)
+            return _decided(request, self._judged(request.body, self._values.glance(request.body)))
         checks = (self._note(request.body),) if self._advised else ()
         return Proven(request=request, verdict=Verdict.TOKEN, checks=checks)
 
-    def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:  # noqa: ARG002
+    def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
         """Say how the signature stands, also where the token was refused first."""
-        return (self._verify(request.body, None)[1],) if self._values else ()
+        if events.is_event(request.body):
+            return self._explained_event(request.body, now)
+        return (self._judged(request.body, None)[1],) if self._values else ()
 
     def message_key(self, proven: Proven) -> bytes:
-        """Return the request id with a digest of it, the status and the transcription as they stand in the body."""
+        """Return what a redelivery repeats: ids and a digest of what was signed of the result."""
         body = proven.request.body
-        try:
-            message = _MESSAGE.decode(body)
-        except (ValueError, RecursionError):
-            return b"unreadable:" + digest(body).hex().encode()
-        content = hashlib.sha256(b"%b\0%b\0" % (message.request_id.encode(), (message.status or "").encode()))
-        content.update(message.transcription)
-        return f"{message.request_id[:100]}:{content.hexdigest()}".encode()
+        if not events.is_event(body):
+            return callback.key(body)
+        with contextlib.suppress(Unreadable):
+            message = events.read(body)
+            if message.wrong() is None:
+                return message.key()
+        return b"unreadable:" + digest(body).hex().encode()
 
     def normalize(self, receipt: Receipt) -> tuple[Outcome, ...]:
-        """Return the transcript, or the progress that a polled answer tells of."""
+        """Return the result, the audio's notice, or the progress that a message tells of."""
+        if events.is_event(receipt.body):
+            return (aura.outcome(events.read(receipt.body), self.settings.roles),)
         return (transcription.outcome(transcription.read(receipt.body), self.settings.roles),)
 
     def fresh(self, body: bytes, serial: str, grow_to: int = 0) -> bytes:
-        """Return the callback for another request id, its segments said again until it is large enough."""
-        document = transcription.read(body)
-        transcription.outcome(document, {})
-        document["requestId"] = f"fresh-{serial}"
-        if document.get("transcription"):
-            _grow(document, grow_to)
-        return ecmascript.stringify(document).encode()
+        """Return the message for other ids, with the same said again until it is large enough."""
+        made = simulated.fresh if events.is_event(body) else callback.fresh
+        return made(body, serial, grow_to)
 
-    def sign(self, body: bytes, now: float) -> SignedRequest:  # noqa: ARG002 -- no time is signed
-        """Return the callback as INVOX would send it; signed where keys are configured and the body can be read."""
+    def sign(self, body: bytes, now: float) -> SignedRequest:
+        """Return the message as INVOX would send it; signed where keys are configured and the body can be read."""
+        token = self.settings.token[0].value if self.settings.token else None
+        if events.is_event(body):
+            headers, body = simulated.signed(body, self._events, now)
+            return SignedRequest(token=token, headers=headers, body=body)
         if self._values:
             with contextlib.suppress(Unreadable):
                 document = transcription.read(body)
                 document["signature"] = self._values.sign(document)
                 body = ecmascript.stringify(document).encode()
-        token = self.settings.token[0].value if self.settings.token else None
         return SignedRequest(token=token, headers=((b"content-type", b"application/json"),), body=body)
 
-    def _signed(self, request: InboundRequest) -> Proven | Refused:
-        reason, noted = self._verify(request.body, self._values.glance(request.body))
-        if reason is not None:
-            return Refused(reason=reason, checks=(noted,))
-        return Proven(request=request, verdict=Verdict.SIGNATURE, checks=(noted,))
+    @property
+    def _signs_events(self) -> bool:
+        return all(self._events.values())
+
+    def _judged_event(self, body: bytes, now: float) -> Judged:
+        try:
+            message = events.read(body)
+        except Unreadable as error:
+            return Reason.BODY_UNEXPECTED, check(None, str(error))
+        if (wrong := message.wrong() or message.ambiguous()) is not None:
+            return Reason.BODY_UNEXPECTED, check(None, wrong)
+        if not self._signs_events:
+            detail = "an event is proven with webhook_api_key and webhook_secret_key, which are not set"
+            return Reason.SIGNATURE_MISMATCH, check(None, detail)
+        reason, noted = self._events[message.name].verify(message.members)
+        late = self._late(message, now) if reason is None else None
+        return (reason, noted) if late is None else (Reason.TIMESTAMP_STALE, late)
+
+    def _explained_event(self, body: bytes, now: float) -> tuple[Check, ...]:
+        """Say how the signature stands too where the event was not judged by it."""
+        reason, noted = self._judged_event(body, now)
+        if reason is Reason.BODY_UNEXPECTED and self._signs_events:
+            with contextlib.suppress(Unreadable):
+                message = events.read(body)
+                return noted, self._events[message.name].verify(message.members)[1]
+        return (noted,)
+
+    def _late(self, message: Message, now: float) -> Check | None:
+        """Say how far the time of delivery is from our clock where that is too far; audio comes without one."""
+        allowed, stamp = self.settings.event_tolerance, message.members.get("timestamp")
+        if allowed is None or stamp is None:
+            return None
+        skew = _seconds(stamp) - now
+        detail = f"sent {abs(skew):.0f} s {'after' if skew > 0 else 'before'} our clock, {allowed:.0f} s allowed"
+        return None if abs(skew) <= allowed else check(False, detail, skew=skew)
 
     def _note(self, body: bytes) -> Check:
         if len(body) > _ADVISED:
             return check(None, f"not looked for in a body of more than {_ADVISED} bytes")
-        return self._values.glance(body) or self._verify(body, None)[1]
+        return self._values.glance(body) or self._judged(body, None)[1]
 
-    def _verify(self, body: bytes, match: Check | None) -> tuple[Reason | None, Check]:
+    def _judged(self, body: bytes, match: Check | None) -> Judged:
         try:
             document = ecmascript.parse(body)
         except ecmascript.NotJson as error:
             return Reason.BODY_UNEXPECTED, check(None, str(error))
-        if (wrong := _misshapen(document)) is not None:
+        if (wrong := callback.misshapen(document)) is not None:
             return Reason.BODY_UNEXPECTED, check(None, wrong)
         return (None, match) if match else self._values.verify(document)
 
 
-class _Message(msgspec.Struct, rename="camel"):
-    """What tells messages apart; a callback has no status, two polled answers may differ in nothing else."""
-
-    request_id: str
-    transcription: msgspec.Raw = msgspec.Raw(b"")
-    processing_status: str | None = None
-    transcription_status: str | None = None
-
-    @property
-    def status(self) -> str | None:
-        return self.processing_status or self.transcription_status
+def _decided(request: InboundRequest, judged: Judged) -> Proven | Refused:
+    reason, noted = judged
+    if reason is not None:
+        return Refused(reason=reason, checks=(noted,))
+    return Proven(request=request, verdict=Verdict.SIGNATURE, checks=(noted,))
 
 
-_MESSAGE = msgspec.json.Decoder(_Message)
-
-
-def _misshapen(document: Any) -> str | None:
-    """Say why values so placed could be signed and yet mean something else: they are joined without escaping."""
-    if not isinstance(document, dict):
-        return "the body is not an object"
-    request_id = document.get("requestId")
-    if not isinstance(request_id, str) or not request_id or "|" in request_id:
-        return 'member requestId is not a text without "|"'
-    if not isinstance(document.get("transcription"), list | None):
-        return "member transcription is not a list"
-    if isinstance(document.get("createdAt"), bool | list | dict):
-        return "member createdAt is neither a number nor a text"
-    return None
-
-
-def _grow(document: dict[str, Any], size: int) -> None:
-    """Say the segments again, one recording after the other, until the body has `size` bytes."""
-    segments = list(document["transcription"])
-    length = max(segment.get("end") or 0 for segment in segments)
-    missing = size - len(ecmascript.stringify(document).encode())
-    while missing > 0:
-        turn, index = divmod(len(document["transcription"]), len(segments))
-        later = _later(segments[index], turn * length)
-        document["transcription"].append(later)
-        missing -= len(ecmascript.stringify(later).encode()) + 1
-
-
-def _later(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
-    times = {name: round(segment[name] + seconds, 3) for name in ("start", "end") if segment.get(name) is not None}
-    return {**segment, **times}
+def _seconds(stamp: str) -> float:
+    """Read the time of delivery, in UTC where it does not say; one that no calendar has is infinitely long ago."""
+    try:
+        moment = datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return -float("inf")

@@ -1,19 +1,22 @@
-"""The settings of a source of INVOX Medical callbacks."""
+"""The settings of a source of INVOX Medical callbacks and events."""
 
 from typing import Annotated, Literal
+
+import msgspec
 
 from receiver.contract.errors import ConfigError
 from receiver.contract.settings import Secret, SourceSettings, about
 
 
 class InvoxSettings(SourceSettings, frozen=True, kw_only=True):
-    """A source of INVOX Medical callbacks."""
+    """A source of INVOX Medical callbacks, webhook events, or both."""
 
     webhook_api_key: Annotated[
-        tuple[Secret, ...], about("the organization's webhook apiKey, which ends what is signed; one or several")
+        tuple[Secret, ...],
+        about("the organization's webhook apiKey, which ends what is signed; one or several, all tried"),
     ] = ()
     webhook_secret_key: Annotated[
-        tuple[Secret, ...], about("the organization's webhook secretKey, which signs; one or several")
+        tuple[Secret, ...], about("the organization's webhook secretKey, which signs events; one or several")
     ] = ()
     api_key: Annotated[
         tuple[Secret, ...],
@@ -27,6 +30,13 @@ class InvoxSettings(SourceSettings, frozen=True, kw_only=True):
             inferred=True,
         ),
     ] = "advisory"
+    event_tolerance: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        about(
+            "seconds that the `timestamp` of a webhook event may differ from our clock; default: any. The vendor does not "
+            "say whether a repeated event has a new one, and a replayed event is known by what was signed of it"
+        ),
+    ] = None
 
     def check(self) -> None:
         for key in ("token", "webhook_api_key", "webhook_secret_key", "api_key"):

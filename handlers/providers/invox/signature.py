@@ -1,4 +1,4 @@
-"""How INVOX Medical signs: the values of a body joined with "|", not its bytes.
+"""How INVOX Medical signs: the values of a body joined with "|", not its bytes, and not the names of its members.
 
 The scheme is that of the webhooks (developer.invoxmedical.com/webhooks/introduction). For the transcription callback no
 page names scheme or key; its example has the placeholder "requestSignature", the name of the webhooks' member, so the
@@ -24,14 +24,18 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     unsigned: frozenset[str] = frozenset()
     order: tuple[str, ...]
     """The members in documented order."""
+    fixed: bool = True
+    """False where no page says the order, and `order` is that of an example: then received order counts as much."""
+    slots: bool = False
+    """True where a page says that absent members are empty slots: then they are nothing else."""
 
     def readings(self, document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         """Yield the texts that may have been signed, each reading with its name.
 
         A member that is absent is an empty slot to a sender that holds it as undefined, and nothing to one without it;
         only /webhooks/events/on-invox-aura-audio-created says which (the slot). Names are not signed, so the second
-        reading wants the documented members in their order, and no other where one is absent: otherwise renamed ones
-        would pass.
+        reading wants the documented members in their order, where there is one, and no other where one is absent:
+        otherwise renamed ones would pass.
         """
         texts = {name: ecmascript.text(value) for name, value in ecmascript.entries(document) if self.signs(name)}
         slots = [*self.order, *(name for name in texts if name not in self.order)]
@@ -46,7 +50,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def unmistakable(self, names: Collection[str]) -> bool:
         """Say whether the documented members among `names` stand in their order, and no other may stand for one."""
         places = [self.order.index(name) for name in names if name in self.order]
-        return places == sorted(places) and len(places) in (len(names), len(self.order))
+        alone = len(places) == len(names) and not self.slots
+        return (places == sorted(places) or not self.fixed) and (alone or len(places) == len(self.order))
 
 
 class _Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +66,11 @@ class _Way(msgspec.Struct, frozen=True, kw_only=True):
 class JoinedValues:
     """HMAC-SHA256 in Base64 over a body's values joined with "|", the apiKey last; every key is tried."""
 
-    def __init__(self, layout: Layout, settings: InvoxSettings) -> None:
+    def __init__(self, layout: Layout, settings: InvoxSettings, *also: str) -> None:
+        """Sign with the organization's pair; `also` names settings that may hold a key or an apiKey as well."""
         self.layout = layout
-        ends = [*_named(settings, "webhook_api_key"), *_named(settings, "api_key")]
-        keys = [*_named(settings, "webhook_secret_key"), *_named(settings, "api_key")]
+        ends = [named for setting in ("webhook_api_key", *also) for named in _named(settings, setting)]
+        keys = [named for setting in ("webhook_secret_key", *also) for named in _named(settings, setting)]
         self._ways = tuple(
             _Way(key=key, end=b"|" + end, secret=number, words=f"key {name}, apiKey {last}")
             for last, end in ends
@@ -116,9 +122,9 @@ class JoinedValues:
         return None if found is None else check(True, f"matches: {reading}, {found.words}", found.secret)
 
 
-def check(ok: bool | None, detail: str, secret: int | None = None) -> Check:
+def check(ok: bool | None, detail: str, secret: int | None = None, skew: float | None = None) -> Check:
     """Return a note on a signature for operators."""
-    return Check(scheme="hmac-sha256 over values", ok=ok, detail=detail, secret=secret)
+    return Check(scheme="hmac-sha256 over values", ok=ok, detail=detail, secret=secret, skew=skew)
 
 
 def _named(settings: InvoxSettings, key: str) -> list[tuple[str, bytes]]:

@@ -32,7 +32,7 @@ def read(body: bytes) -> dict[str, Any]:
 def outcome(document: dict[str, Any], roles: Roles) -> Outcome:
     """Return the result, or the progress, that `document` tells of. Raises Unreadable."""
     if "eventName" in document:
-        raise Unreadable("member eventName: this is a webhook event, and only transcription callbacks are read")
+        raise Unreadable("member eventName: a webhook event is no transcription callback")
     job_id = _text(document, "requestId")
     if not job_id:
         raise Unreadable("member requestId is missing or empty")
@@ -43,16 +43,16 @@ def outcome(document: dict[str, Any], roles: Roles) -> Outcome:
 
 
 def _result(document: dict[str, Any], job_id: str, roles: Roles, *, failed: bool) -> Result:
-    segments = tuple(_segment(index, item) for index, item in enumerate(_listed(document, required=not failed)))
+    segments = tuple(segment(index, item) for index, item in enumerate(_listed(document, required=not failed)))
     metadata = _metadata(document, failed=failed)
     return Result(
         kind="transcript",
         operation="transcription",
         job_id=job_id,
         status="failed" if failed else "completed",
-        completed_at=_moment(document.get("createdAt")),
-        text=None if failed and not segments else _lines(segments),
-        speakers=_speakers(segments, roles),
+        completed_at=moment(document.get("createdAt")),
+        text=None if failed and not segments else lines(segments),
+        speakers=speakers(segments, roles),
         segments=segments,
         error=ResultError(code="ERROR", message=_text(document, "errorMessage")) if failed else None,
         metadata=metadata,
@@ -85,7 +85,8 @@ def _listed(document: dict[str, Any], *, required: bool) -> list[Any]:
     return value
 
 
-def _segment(index: int, value: Any) -> Segment:
+def segment(index: int, value: Any) -> Segment:
+    """Read one segment. Raises Unreadable."""
     where = f"transcription[{index}]"
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object")
@@ -121,7 +122,7 @@ def _text(owner: dict[str, Any], name: str, where: str = "") -> str | None:
     raise _wrong(f"{where}.{name}" if where else name, value, "a string")
 
 
-def _moment(value: Any) -> str | None:
+def moment(value: Any) -> str | None:
     """Read Unix milliseconds, as a number (the page's example) or as digits (its type); anything else is no time."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         value = int(value)
@@ -130,12 +131,12 @@ def _moment(value: Any) -> str | None:
     return from_ms(int(value)) if value == int(value) else None
 
 
-def _lines(segments: Iterable[Segment]) -> str:
+def lines(segments: Iterable[Segment]) -> str:
     """Return the whole text, a line for each segment."""
     return "\n".join(segment.text for segment in segments if segment.text is not None)
 
 
-def _speakers(segments: Iterable[Segment], roles: Roles) -> tuple[Speaker, ...]:
+def speakers(segments: Iterable[Segment], roles: Roles) -> tuple[Speaker, ...]:
     """Return the speakers as they appear; a segment without both times, or one that ends early, adds nothing."""
     talked: dict[str, float | None] = {}
     for segment in segments:
@@ -155,7 +156,7 @@ def _metadata(document: dict[str, Any], *, failed: bool) -> dict[str, Any]:
     placed = {"requestId", "transcription", "signature", _status_name(document)}
     if failed:
         placed.add("errorMessage")
-    if _moment(document.get("createdAt")) is not None:
+    if moment(document.get("createdAt")) is not None:
         placed.add("createdAt")
     metadata = {name: value for name, value in document.items() if name not in placed and value is not None}
     extras = {

@@ -8,6 +8,7 @@ import pytest
 from invox_samples import CALLBACK, ORGANIZATION, arriving, outcome, result, source
 
 from handlers.providers.invox import Invox, InvoxSettings
+from handlers.providers.invox.events import EVENTS
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import Receipt, Result, Verdict
 from receiver.contract.proof import Proven
@@ -107,7 +108,11 @@ def test_any_other_created_at_is_no_time_and_stays_visible(created: Any) -> None
             {"requestId": "r", "processingStatus": "ERROR", "errorMessage": 1},
             "member errorMessage is a number, not a string",
         ),
-        ({"eventName": "E"}, "member eventName: this is a webhook event, and only transcription callbacks are read"),
+        (
+            {"eventName": "E"},
+            f"member eventName is none of {', '.join(EVENTS)}",
+        ),
+        ('{"event\\u004eame":"E"}', "member eventName: a webhook event is no transcription callback"),
     ],
     ids=str,
 )

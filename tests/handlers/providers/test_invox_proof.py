@@ -250,10 +250,11 @@ def test_a_huge_body_is_not_searched_for_an_advisory_signature(genuine: dict[str
 
 
 def test_proofs_name_what_the_settings_allow() -> None:
-    """An advisory signature is no proof: without a token nothing is left."""
+    """An advisory signature is no proof of a callback: without a token, events alone can be proven, by their pair."""
     assert source().proofs() == ("token",)
-    assert source(token=False, **ORGANIZATION).proofs() == ()
-    assert source("off", token=False, **ORGANIZATION).proofs() == ()
+    assert source(token=False, api_key=["ai"]).proofs() == ()
+    assert source(token=False, **ORGANIZATION).proofs() == ("signature of events",)
+    assert source("off", token=False, **ORGANIZATION).proofs() == ("signature of events",)
     assert source("required", **ORGANIZATION).proofs() == ("signature", "token")
     assert source("required", token=False, api_key=["ai"]).proofs() == ("signature",)
     assert reason(source(token=False).prove(arriving(CALLBACK, None), 0)) is Reason.TOKEN_MISSING

@@ -108,7 +108,7 @@ class Broken(RingCentral):
     """A provider that refuses what it signs."""
 
     def sign(self, body: bytes, now: float) -> Any:
-        return msgspec.structs.replace(super().sign(body, now), token="somebody-else-0123456789")
+        return msgspec.structs.replace(super().sign(body, now), token="somebody-else-0123456789", headers=())
 
 
 def test_providers_that_cannot_be_shown_are_left_out() -> None:

@@ -50,6 +50,11 @@ def ngrok() -> Iterator[FakeAgent]:
         yield fake
 
 
+def by_token() -> list[str]:
+    """Return the providers that a token alone is enough for; `generic` needs settings that nobody can make up."""
+    return [name for name in discover().providers if name != "generic"]
+
+
 def token(folder: Path, source: str) -> str:
     """Return a source's token."""
     return str(tomllib.loads((folder / FILE).read_text())["sources"][source]["token"])
@@ -71,7 +76,7 @@ def test_addresses_are_printed_ready_to_paste(folder: Path, ngrok: FakeAgent, po
     ngrok.lead("https://one.ngrok.example", f"http://localhost:{ports.public}")
     with dev(folder, ngrok) as program:
         program.until("Callbacks, a line each")
-        for name in discover().providers:
+        for name in by_token():
             assert f"https://one.ngrok.example/hooks/{name}/{token(folder, name)}" in program.output
             assert discover().provider(name).setup in program.output
         assert httpx.get(f"http://127.0.0.1:{ports.public}/healthz", trust_env=False).status_code == 200
@@ -105,7 +110,7 @@ def test_every_callback_has_its_line(folder: Path, ngrok: FakeAgent) -> None:
     lines = "\n".join(program.said[said_before:])
     assert "ferry" in (folder / ".hookscribe" / "events.jsonl").read_text()
     assert "ferry" not in lines
-    assert not any(token(folder, name) in lines for name in discover().providers)
+    assert not any(token(folder, name) in lines for name in by_token())
 
 
 def test_a_sink_that_fails_is_told(folder: Path, ngrok: FakeAgent) -> None:

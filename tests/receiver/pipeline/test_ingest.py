@@ -9,7 +9,7 @@ import pytest
 from kept import kept_in
 from pipeline_fakes import Acme, until
 
-from receiver.contract.errors import StoreUnavailable
+from receiver.contract.errors import Overloaded, StoreUnavailable
 from receiver.contract.model import InboundRequest, ReceiptState, Verdict
 from receiver.contract.proof import Proven, Reason, Refused
 from receiver.contract.settings import SourceSettings
@@ -207,8 +207,37 @@ async def test_groups_are_bounded_in_count_and_bytes() -> None:
     await asyncio.gather(*small, *large)
     assert sum(map(len, door.disk.groups)) == 2060
     assert max(map(len, door.disk.groups)) <= 512
-    assert max(sum(receipt.size for receipt in group) for group in door.disk.groups) <= 4 * 1024 * 1024
-    assert len(door.disk.groups) < 20
+    assert max(sum(receipt.size for receipt in group) for group in door.disk.groups) <= 1024 * 1024
+    assert len(door.disk.groups) < 30
+
+
+async def test_a_body_of_more_than_a_mebibyte_is_committed_on_its_own() -> None:
+    """A large body neither waits for others nor makes them wait in its commit."""
+    door = Door()
+    door.disk.gate = asyncio.Event()
+    large = b"x" * (1024 * 1024 + 1)
+    tasks = [door.receive(body) for body in (b"1", b"2", large, b"3", large, large)]
+    await until(lambda: door.disk.groups)
+    door.disk.gate.set()
+    await asyncio.gather(*tasks)
+    alone = [group for group in door.disk.groups if any(receipt.size == len(large) for receipt in group)]
+    assert [len(group) for group in alone] == [1, 1, 1]
+
+
+async def test_what_waits_for_a_stalled_disk_is_bounded() -> None:
+    """While the disk stalls, bodies are refused from a bound on; once it goes on, all that waited are kept, and new ones too."""
+    door = Door()
+    door.disk.gate = asyncio.Event()
+    tasks = [door.receive(b"%d" % number + b"x" * 200_000) for number in range(400)]
+    await until(lambda: len(door.disk.groups) == 2)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    refused = [task for task in tasks if task.done()]
+    assert len(refused) == 400 - 64 * 1024 * 1024 // 200_003
+    door.disk.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(one, Overloaded) for one in answers) == len(refused)
+    assert isinstance(await door.receive(b"later"), Kept)
 
 
 async def test_a_failure_reaches_all_of_its_group_and_no_other() -> None:

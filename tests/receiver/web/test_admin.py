@@ -244,7 +244,7 @@ async def test_transcripts_by_version(api: httpx.AsyncClient, store: Store) -> N
 
 
 async def test_unknown_parameters_are_named(api: httpx.AsyncClient) -> None:
-    """400, with those that there are; a later issue's as well."""
+    """400, with those that there are; also for parameters that other lists have."""
     for query in ("q=word", "speaker=A", "limit=0", "cursor=x", "source=a&source=b"):
         answer = await api.get(f"/api/v1/transcripts?{query}")
         assert answer.status_code == 400
