@@ -14,6 +14,7 @@ from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.provider import Provider
 from receiver.contract.settings import SourceSettings
 from receiver.contract.sink import SinkPorts
+from receiver.orphans import ways_out
 from receiver.registry import Registry
 from receiver.store.listing import MOST
 from receiver.store.lists import COUNTED
@@ -228,12 +229,8 @@ def _of_orphan(about: str, name: str, waiting: Mapping[str, int]) -> Iterator[Fi
     for state in (DeliveryState.PENDING, DeliveryState.IN_FLIGHT, DeliveryState.DEAD):
         if waiting[state]:
             text = f"is not in the settings, and {_count(waiting[state])} deliveries to it are {state}"
-            way_out = f"put it back, or `hookscribe discard --sink {name} --state {_discardable(state)}`"
+            way_out = "put it back, or " + " or ".join(f"`{one}`" for one in ways_out(name, state))
             yield problem(about, text, way_out)
-
-
-def _discardable(state: DeliveryState) -> DeliveryState:
-    return DeliveryState.DEAD if state is DeliveryState.DEAD else DeliveryState.PENDING
 
 
 def of_old_sources(sources: Iterable[Shape]) -> Iterator[Finding]:
@@ -242,7 +239,8 @@ def of_old_sources(sources: Iterable[Shape]) -> Iterator[Finding]:
         waiting = source["received"] + source["confirming"] + source["unreadable"]
         if source["provider"] is None and waiting:
             text = f"is not in the settings, and {_count(waiting)} receipts of it are not normalized"
-            yield problem(f"source {source['name']}", text, "put it back under the same name")
+            way_out = "put it back under the same name, and they are read by themselves"
+            yield problem(f"source {source['name']}", text, way_out)
 
 
 def of_quarantine(rows: Sequence[QuarantinedRow], *, enabled: bool) -> Finding:

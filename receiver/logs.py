@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from receiver.contract.settings import Secret
 
 Style = Literal["auto", "text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
+_LEVELS = ("debug", "info", "warning", "error")
 
 HIDDEN = "***"
 LONGEST = 300
@@ -49,10 +50,10 @@ def configure(style: Style = "auto", level: Level = "info") -> None:
     """Set up log lines of this process, the libraries' own included (from warnings on, without their values)."""
     colour = sys.stderr.isatty()
     as_text = style == "text" or (style == "auto" and colour)
-    _processors[:] = [_line, _as_text if as_text else _as_json]
+    _processors[:] = [_from(level), _line, _as_text if as_text else _as_json]
     structlog.configure(
         processors=_processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
         logger_factory=_StderrLogger,
         cache_logger_on_first_use=True,
     )
@@ -120,6 +121,18 @@ class _StderrLogger:
             stream.flush()
 
     debug = info = warning = warn = error = critical = exception = fatal = log = failure = msg
+
+
+def _from(least: Level) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
+    """Return what drops lines below a level; loggers that are at work go by the newest one, too."""
+    below = frozenset(_LEVELS[: _LEVELS.index(least)])
+
+    def pass_on(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method in below:
+            raise structlog.DropEvent
+        return fields
+
+    return pass_on
 
 
 def _line(_: Any, method: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:

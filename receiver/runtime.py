@@ -6,7 +6,7 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from receiver.contract.errors import SchemaError
 from receiver.contract.provider import Provider
 from receiver.contract.sink import Sink, SinkPorts
 from receiver.http import GuardedClient
-from receiver.pipeline.attempt import renderer
+from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.ingest import Ingest
@@ -49,13 +49,38 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: Quarantine
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class Makes(msgspec.Struct, frozen=True, kw_only=True):
+    """What runners are made with, at the start and at each reload; `outbox` and `render` are what they share."""
+
+    registry: Registry
+    store: Store
+    ports: SinkPorts
+    outbox: Outbox
+    render: Renderer
+
+    def runners(self, config: Config, names: Iterable[str]) -> list[Runner]:
+        """Make the runners of some sinks; none is opened yet. Raises ConfigError."""
+        made = sinks(config, self.registry, self.ports, names)
+        return [
+            Runner(sink, self.store, self.outbox, render=self.render, dice=random.random, now=time.time)
+            for sink in made
+        ]
+
+    def change(self, config: Config) -> None:
+        """Send events where the settings say from now on, and as they say."""
+        self.outbox.change(routes(config), config.root.event_prefix, wanted(config))
+        self.render.change(config.root.public_url, config.root.event_prefix)
+
+
+class Running(msgspec.Struct, kw_only=True):
     """A receiver at work: `ingest` in the web role, `worker` in the worker role, both in `all`."""
 
     runtime: Runtime
+    """As the settings are now: a reload puts another in its place."""
     refusals: QuarantineWriter
     ingest: Ingest | None
     worker: Worker | None
+    makes: Makes | None = None
 
 
 def sources(config: Config, registry: Registry) -> dict[str, Provider[Any]]:
@@ -63,9 +88,10 @@ def sources(config: Config, registry: Registry) -> dict[str, Provider[Any]]:
     return {name: registry.provider(settings.provider)(name, settings) for name, settings in config.sources.items()}
 
 
-def sinks(config: Config, registry: Registry, ports: SinkPorts) -> list[Sink[Any]]:
-    """Make every sink; none is opened yet."""
-    return [registry.sink(settings.kind)(name, settings, ports) for name, settings in config.sinks.items()]
+def sinks(config: Config, registry: Registry, ports: SinkPorts, names: Iterable[str]) -> list[Sink[Any]]:
+    """Make the sinks of these names; none is opened yet."""
+    chosen = [(name, config.sinks[name]) for name in names]
+    return [registry.sink(settings.kind)(name, settings, ports) for name, settings in chosen]
 
 
 def routes(config: Config) -> list[Route]:
@@ -121,9 +147,12 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
             config=config, registry=registry, store=store, sources=sources(config, registry), quarantine=quarantine
         )
         refusals = QuarantineWriter(runtime.sources, quarantine, config.root.quarantine, ids=store.ids)
-        worker = await stack.enter_async_context(_working(runtime)) if role != "web" else None
-        ingest = await stack.enter_async_context(_receiving(runtime, refusals, worker)) if role != "worker" else None
-        yield Running(runtime=runtime, refusals=refusals, ingest=ingest, worker=worker)
+        run = Running(runtime=runtime, refusals=refusals, ingest=None, worker=None)
+        if role != "web":
+            run.makes, run.worker = await stack.enter_async_context(_working(runtime))
+        if role != "worker":
+            run.ingest = await stack.enter_async_context(_receiving(runtime, refusals, run.worker))
+        yield run
 
 
 @contextlib.asynccontextmanager
@@ -149,38 +178,36 @@ async def _receiving(runtime: Runtime, refusals: QuarantineWriter, worker: Worke
         now=time.time,
         kept=worker.wake if worker else _nothing,
     )
-    async with _task(refusals.run()):
+    async with alongside(refusals.run()):
         yield ingest
     await ingest.close()
     await refusals.close()
 
 
 @contextlib.asynccontextmanager
-async def _working(runtime: Runtime) -> AsyncIterator[Worker]:
+async def _working(runtime: Runtime) -> AsyncIterator[tuple[Makes, Worker]]:
     root = runtime.config.root
     async with GuardedClient() as http:
         outbox = Outbox(routes(runtime.config), runtime.store.ids, root.event_prefix, wanted(runtime.config))
         ports = SinkPorts(http=http, links=root.admin_url, now=time.time)
-        render = renderer(root.public_url, root.admin_url, root.event_prefix)
-        runners = [
-            Runner(sink, runtime.store, outbox, render=render, dice=random.random, now=time.time)
-            for sink in sinks(runtime.config, runtime.registry, ports)
-        ]
+        render = Renderer(root.public_url, root.admin_url, root.event_prefix)
+        makes = Makes(registry=runtime.registry, store=runtime.store, ports=ports, outbox=outbox, render=render)
+        runners = makes.runners(runtime.config, runtime.config.sinks)
         offload = Offload(root.limits.normalize_timeout)
         normalize = Normalize(runtime.store, runtime.sources, outbox, offload=offload)
         counts = root.quarantine.enabled
         watch = Watch(runtime.store, runtime.quarantine, runtime.sources, outbox, counts=counts)
         worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners, watch)
         try:
-            async with _task(worker.run()):
-                yield worker
+            async with alongside(worker.run()):
+                yield makes, worker
                 await worker.stop(root.grace)
         finally:
             await offload.close()
 
 
 @contextlib.asynccontextmanager
-async def _task(work: Any) -> AsyncIterator[None]:
+async def alongside(work: Any) -> AsyncIterator[None]:
     """Run something beside a block, and end it with the block; where it fails, so does the block."""
     task = asyncio.ensure_future(work)
     me = asyncio.current_task()

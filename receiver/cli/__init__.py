@@ -28,7 +28,7 @@ COMMANDS = {
     "transcripts": ("receiver.cli.lists:transcripts", "List results in our words, or show one whole."),
     "calls": ("receiver.cli.lists:calls", "List calls, or show one with its transcripts."),
     "events": ("receiver.cli.lists:events", "List events, or show one with its deliveries."),
-    "deliveries": ("receiver.cli.lists:deliveries", "List what goes to sinks, or show one delivery."),
+    "deliveries": ("receiver.cli.deliveries:deliveries", "List what goes to sinks, or show one delivery."),
     "sinks": ("receiver.cli.actions:sinks", "List sinks; show, pause or resume one."),
     "replay": ("receiver.cli.actions:replay", "Deliver events again."),
     "discard": ("receiver.cli.actions:discard", "Give up deliveries, dead or waiting."),

@@ -10,6 +10,7 @@ import msgspec
 
 from receiver.cli.lists import show_thing, with_runtime
 from receiver.cli.output import json_option, show, show_one
+from receiver.cli.times import moment
 from receiver.contract.errors import UsageError
 from receiver.pipeline.chosen import MISSING, Chosen
 from receiver.pipeline.replay import DISCARDABLE, REPLAYABLE, Changed, Replay
@@ -26,8 +27,10 @@ def chosen(states: Sequence[str]) -> Callable[[FunctionT], FunctionT]:
     options = (
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only say how many."),
-        click.option("--until", metavar="TIME", help="Made before this time."),
-        click.option("--since", metavar="TIME", help="Made from this time or day on."),
+        click.option("--until", metavar="TIME", callback=moment, help="Made before this time."),
+        click.option(
+            "--since", metavar="TIME", callback=moment, help="Made from this time or day on, or so long ago (7d, 12h)."
+        ),
         click.option("--type", metavar="TYPE", help='Of this event type, or a glob such as "transcript.*".'),
         click.option("--source", metavar="NAME", help="Of events of this source."),
         click.option("--sink", metavar="NAME", help="To this sink."),
@@ -51,8 +54,9 @@ def chosen(states: Sequence[str]) -> Callable[[FunctionT], FunctionT]:
 def replay(path: Path | None, /, ids: tuple[str, ...], **given: Any) -> None:
     """Deliver events again.
 
-    Deliveries or events by ID, or what a filter finds; without either, dead deliveries, of each event the newest to each sink. --state missing with --sink delivers events
-    that the sink takes and never was sent, such as those from before it was set up.
+    Deliveries or events by ID, or what a filter finds; without either, dead deliveries, of each event the newest to
+    each sink. With --sink and --since, also events that the sink takes and never was sent, such as those from before
+    it was set up; --state missing finds these alone, --state dead leaves them out.
     """
     if ids and all(one.startswith(EVENT) for one in ids):
         _no_filter(given, "sink")
@@ -61,7 +65,7 @@ def replay(path: Path | None, /, ids: tuple[str, ...], **given: Any) -> None:
         _no_filter(given)
         _act(path, "replay", given, lambda one, _: one.replay_deliveries(ids), len(ids))
     else:
-        _act(path, "replay", given, lambda one, dry: one.replay(_chosen(given), dry_run=dry))
+        _act(path, "replay", given, lambda one, dry: _replayed(one, given, dry=dry))
 
 
 @click.command()
@@ -108,7 +112,7 @@ def pause(path: Path | None, name: str, as_json: bool) -> None:
     """Send nothing more to a sink; its deliveries wait."""
 
     async def work(runtime: Runtime) -> dict[str, Any]:
-        await _replay(runtime).pause(name)
+        await verbs(runtime).pause(name)
         return await _sink(runtime, name)
 
     _show_sink(with_runtime(path, work), as_json=as_json)
@@ -122,7 +126,7 @@ def resume(path: Path | None, name: str, as_json: bool) -> None:
     """Send to a sink again."""
 
     async def work(runtime: Runtime) -> dict[str, Any]:
-        await _replay(runtime).resume(name)
+        await verbs(runtime).resume(name)
         return await _sink(runtime, name)
 
     _show_sink(with_runtime(path, work), as_json=as_json)
@@ -131,15 +135,16 @@ def resume(path: Path | None, name: str, as_json: bool) -> None:
 def _act(path: Path | None, word: str, given: dict[str, Any], verb: Verb, count: int | None = None) -> None:
     """Count, ask, act, and say how many; `count` is known where ids are given."""
     if count is None and (given["dry_run"] or not given["yes"]):
-        count = with_runtime(path, lambda runtime: verb(_replay(runtime), True)).matched
-    if given["dry_run"] or count == 0 or not (given["yes"] or _agreed(f"{word.capitalize()} {count:,} of them?")):
+        count = with_runtime(path, lambda runtime: verb(verbs(runtime), True)).matched
+    if given["dry_run"] or count == 0 or not (given["yes"] or agreed(f"{word.capitalize()} {count:,} of them?")):
         _say(Changed(matched=count or 0, changed=0), f"{count or 0:,} found, nothing was done", given)
         return
-    changed = with_runtime(path, lambda runtime: verb(_replay(runtime), False))
+    changed = with_runtime(path, lambda runtime: verb(verbs(runtime), False))
     _say(changed, f"{changed.matched:,} found, {changed.changed:,} {word}ed", given)
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
+    """Ask; raise UsageError where there is nobody to be asked."""
     if not _somebody():
         raise UsageError(f"{question} Nobody can be asked here: give --yes, or --dry-run")
     return click.confirm(question, err=True)
@@ -167,12 +172,23 @@ def _no_filter(given: dict[str, Any], *allowed: str) -> None:
         raise UsageError(f"--{asked[0]} goes without IDs")
 
 
+async def _replayed(one: Replay, given: dict[str, Any], *, dry: bool) -> Changed:
+    """Replay what a filter finds; a sink and a time without a state mean all that the sink should have by then."""
+    wanted = _chosen(given)
+    states: list[str] = [wanted.state]
+    if given["sink"] and given["since"] and given["state"] is None:
+        states.insert(0, MISSING)
+    done = [await one.replay(msgspec.structs.replace(wanted, state=state), dry_run=dry) for state in states]
+    return Changed(matched=sum(each.matched for each in done), changed=sum(each.changed for each in done))
+
+
 async def _events(one: Replay, ids: Sequence[str], sink: str | None) -> Changed:
     done = [await one.replay_event(event, sink) for event in ids]
     return Changed(matched=sum(each.matched for each in done), changed=sum(each.changed for each in done))
 
 
-def _replay(runtime: Runtime) -> Replay:
+def verbs(runtime: Runtime) -> Replay:
+    """Return the operator's verbs on a store."""
     return Replay(runtime.store, routes(runtime.config), prefix=runtime.config.root.event_prefix)
 
 

@@ -1,4 +1,4 @@
-"""The commands that look: `receipts`, `transcripts`, `calls`, `events`, `deliveries`. Without an id they list."""
+"""The commands that look: `receipts`, `transcripts`, `calls`, `events`. Without an id they list."""
 
 import asyncio
 import sys
@@ -11,8 +11,9 @@ import msgspec
 
 from receiver.cli.loading import loaded
 from receiver.cli.output import cell, json_option, show, show_one
+from receiver.cli.times import moment
 from receiver.contract.errors import UsageError
-from receiver.contract.model import DeliveryState, ReceiptState, Verdict
+from receiver.contract.model import ReceiptState, Verdict
 from receiver.runtime import Runtime, opened
 from receiver.store.lists import Lists, Page
 from receiver.store.shapes import Status
@@ -45,8 +46,10 @@ def paged(function: FunctionT) -> FunctionT:
     for option in (
         click.option("--cursor", metavar="CURSOR", help="Go on where a page before ended."),
         click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."),
-        click.option("--until", metavar="TIME", help="Before this time."),
-        click.option("--since", metavar="TIME", help="From this time or day on, such as 2026-11-20T08:00:00Z."),
+        click.option("--until", metavar="TIME", callback=moment, help="Before this time."),
+        click.option(
+            "--since", metavar="TIME", callback=moment, help="From this time on: 2026-11-20T08:00:00Z, a day, 7d ago."
+        ),
     ):
         function = option(function)
     return json_option(function)
@@ -128,20 +131,14 @@ def events(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any
     _list(path, given, ("id", "time", "type", "source", "subject"), as_json=as_json, read=read)
 
 
-@click.command()
-@click.argument("id_", metavar="[ID]", required=False)
-@click.option("--sink", metavar="NAME", help="To this sink.")
-@click.option("--state", type=click.Choice([one.value for one in DeliveryState]), help="In this state.")
-@click.option("--event", metavar="ID", help="Of this event.")
-@paged
-@click.pass_obj
-def deliveries(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any) -> None:
-    """List what goes to sinks, or show one delivery."""
-    if id_:
-        _show(path, id_, given, as_json=as_json, read=Lists.delivery)
-        return
-    columns = ("id", "sink", "type", "state", "tries", "detail")
-    _list(path, given, columns, as_json=as_json, read=Lists.deliveries)
+def show_delivery(path: Path | None, id_: str, given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one delivery."""
+    _show(path, id_, given, as_json=as_json, read=Lists.delivery)
+
+
+def list_of_deliveries(path: Path | None, given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print deliveries."""
+    _list(path, given, ("id", "sink", "type", "state", "tries", "detail"), as_json=as_json, read=Lists.deliveries)
 
 
 def _list(

@@ -1,6 +1,7 @@
 """`hookscribe serve` and `hookscribe migrate`."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import uvloop
 
 from receiver import logs
 from receiver.cli.loading import loaded
+from receiver.config import load
 from receiver.runtime import Role
 from receiver.store.opening import open_store
 from receiver.web.serve import Started
@@ -22,7 +24,7 @@ def serve(path: Path | None, role: Role) -> None:
     """Receive, normalize and deliver until stopped."""
     config, registry = loaded(path)
     logs.configure(config.root.log, config.root.log_level)
-    uvloop.run(serve_until_stopped(config, registry, role, Started()))
+    uvloop.run(serve_until_stopped(config, registry, role, Started(), lambda: load(path, os.environ, registry)))
 
 
 @click.command()

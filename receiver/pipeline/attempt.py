@@ -16,24 +16,32 @@ Render = Callable[[DueDelivery], Event]
 """Makes the public event of a row."""
 
 
-def renderer(public_url: str | None, admin_url: str | None, prefix: str) -> Render:
-    """Return what makes public events of rows: addresses and prefix as the settings have them now."""
+class Renderer:
+    """Makes public events of rows: addresses and prefix as the settings have them now."""
 
-    def render(row: DueDelivery) -> Event:
+    def __init__(self, public_url: str | None, admin_url: str | None, prefix: str) -> None:
+        self._admin_url = admin_url
+        self.change(public_url, prefix)
+
+    def change(self, public_url: str | None, prefix: str) -> None:
+        """Go by other settings from now on."""
+        self._public_url = public_url or ""
+        self._prefix = f"{prefix}." if prefix else ""
+
+    def __call__(self, row: DueDelivery) -> Event:
+        """Make the public event of a row."""
         kind = "transcript" if row.type.startswith(("transcript.", "analysis.")) else row.type.split(".")[0]
         return Event(
             id=encode(EVENT, row.event_id),
-            source=f"{public_url or ''}/sources/{row.source}" if row.source else f"{public_url or ''}/hookscribe",
+            source=f"{self._public_url}/sources/{row.source}" if row.source else f"{self._public_url}/hookscribe",
             source_name=row.source,
-            type=f"{prefix}.{row.type}" if prefix else row.type,
+            type=self._prefix + row.type,
             time=row.time,
             subject=row.subject,
             call_id=encode(CALL, row.call_id) if row.call_id is not None else None,
             data=row.data,
-            dataschema=f"{admin_url}/api/schemas/{kind}/v1" if admin_url else None,
+            dataschema=f"{self._admin_url}/api/schemas/{kind}/v1" if self._admin_url else None,
         )
-
-    return render
 
 
 async def send(sink: Sink[Any], rows: Sequence[DueDelivery], render: Render) -> Sequence[SendOutcome]:

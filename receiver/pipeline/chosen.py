@@ -28,6 +28,24 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     until: str | None = None
 
 
+class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which deliveries go from one sink to another: those that wait, `dead` ones too where it is said."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    dead: bool = False
+    source: str | None = None
+    event: str | None = None
+    type: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def chosen(self, state: str) -> Chosen:
+        """Return the same as a filter for deliveries in one state."""
+        given = {name: getattr(self, name) for name in ("source", "event", "type", "since", "until")}
+        return Chosen(state=state, sink=self.from_, **given)
+
+
 class Where:
     """Conditions and their parameters; `column` is the id by which rows are walked, `end` the first that is not meant."""
 

@@ -83,7 +83,9 @@ class Ingest:
         return await answer
 
     def _proven(self, request: InboundRequest, receipt_id: int) -> NewReceipt | Refused:
-        provider = self.sources[request.source]
+        provider = self.sources.get(request.source)
+        if provider is None:  # taken out of the settings while its body was on the way
+            return Refused(reason=Reason.TOKEN_UNKNOWN)
         proof = prove(provider, request, self._now())
         return proof if isinstance(proof, Refused) else receipt_for(provider, proof, receipt_id)
 

@@ -31,6 +31,9 @@ _TRIES = 3
 _SUSPECT = 2
 """Deaths of the worker after which a process of its own must show whether the receipt or something else killed it."""
 
+GONE = "its source is not in the settings: put it back under the same name, and this is read then"
+_READMIT = 500
+
 Read = tuple[StoredReceipt, str, tuple[Outcome, ...] | Unreadable]
 """A receipt, the normalizer that read it, and what it said."""
 
@@ -55,6 +58,19 @@ class Normalize:
         """Receipts by source, and whether they could be read."""
         self.seconds = Histogram(SECONDS)
         """How long batches took."""
+        self._left: dict[tuple[str, str], Provider[Any]] = {}
+
+    def change(self, sources: Mapping[str, Provider[Any]]) -> None:
+        """Go by other sources from the next receipt on; those that are left out still read what came before."""
+        self._left |= {(name, one.name): one for name, one in self._sources.items()}
+        self._sources = sources
+
+    def _provider(self, receipt: StoredReceipt) -> Provider[Any] | None:
+        """Return who reads a receipt: the source as it is now, or who had its name when it came."""
+        provider = self._sources.get(receipt.source)
+        if provider is not None and provider.name == receipt.provider:
+            return provider
+        return self._left.get((receipt.source, receipt.provider), provider)
 
     async def step(self) -> int:
         """Normalize one batch; return how many receipts it had, 0 when nothing waits."""
@@ -76,6 +92,15 @@ class Normalize:
         self.read.update((receipt.source, not isinstance(found, Unreadable)) for receipt, _, found in read)
         _log(read)
         return len(batch)
+
+    async def readmit(self) -> int:
+        """Read again what could not be read while its source was not in the settings, and is again; return how many."""
+        count = 0
+        while more := await self._store.readmit(GONE, list(self._sources), _READMIT):
+            count += more
+        if count:
+            log.info("receipts.readmitted", count=count)
+        return count
 
     async def _release(self) -> None:
         """Take back a claim whose batch was not written: a stop, or a store that fails, is no crash."""
@@ -106,7 +131,7 @@ class Normalize:
     async def _read(self, place: int, receipt: StoredReceipt) -> Read:
         if place % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        provider = self._sources.get(receipt.source)
+        provider = self._provider(receipt)
         normalizer = provider.normalizer if provider else ""
         try:
             said = checked(await self._outcomes(provider, receipt))
@@ -116,7 +141,7 @@ class Normalize:
 
     async def _outcomes(self, provider: Provider[Any] | None, receipt: StoredReceipt) -> tuple[Outcome, ...]:
         if provider is None:
-            raise Unreadable(f"no source is called {receipt.source!r} now: put it back, then reprocess")
+            raise Unreadable(GONE)
         value = _receipt(receipt)
         if len(receipt.body) < _LARGE and receipt.tries < _SUSPECT:
             return _normalized(provider, value)

@@ -74,7 +74,12 @@ class Outbox:
     ) -> None:
         """`wanted` says by source which events are made; all, where it says nothing."""
         self.ids = ids
-        self._wanted = wanted or {}
+        self._wanted: dict[str, Wanted] = {}
+        self.change(routes, prefix, wanted or {})
+
+    def change(self, routes: Sequence[Route], prefix: str, wanted: Mapping[str, Wanted]) -> None:
+        """Go by other settings from the next event on; a source that is left out is read as it was."""
+        self._wanted |= wanted
         self._routes = tuple(routes)
         self._prefix = prefix
         self._chosen: dict[tuple[str, str], tuple[Route, ...]] = {}

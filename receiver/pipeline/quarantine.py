@@ -49,13 +49,11 @@ class QuarantineWriter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` counts seconds and never steps back. With `enabled` off, nothing is written to disk."""
-        self._sources = sources
+        self.change(sources, settings)
         self._store = store
-        self._settings = settings
         self._ids = ids
         self._clock = clock
         self._kinds: dict[tuple[str, str], Kind] = {}
-        self._kept_of = {name for name, one in sources.items() if settings.enabled and one.settings.quarantine}
         self._waiting = Waiting()
         self._spent = 0.0
         self._count_at = clock() + COUNTED_EVERY
@@ -66,6 +64,12 @@ class QuarantineWriter:
         """Requests written to the quarantine since the start."""
         self.passed_over = 0
         """Refusals since the start of which the quarantine took only the count: too many, too large, or no disk."""
+
+    def change(self, sources: Mapping[str, Provider[Any]], settings: QuarantineSettings) -> None:
+        """Go by other settings from the next refusal on."""
+        self._sources = sources
+        self._settings = settings
+        self._kept_of = {name for name, one in sources.items() if settings.enabled and one.settings.quarantine}
 
     def note(self, request: InboundRequest, refused: Refused) -> None:
         """Take notice of a refused request; quick, and never raises."""
@@ -210,9 +214,10 @@ class QuarantineWriter:
         for one in in_turns(batch)[:EXPLAINED]:
             if self._spent >= EXPLAINING:
                 return
-            if len(one.request.body) <= EXPLAINED_BYTES:
+            provider = self._sources.get(one.request.source)
+            if provider is not None and len(one.request.body) <= EXPLAINED_BYTES:
                 start = time.perf_counter()
-                more = explained(self._sources[one.request.source], one.request, one.request.received_at / 1000)
+                more = explained(provider, one.request, one.request.received_at / 1000)
                 one.checks = tuple(dict.fromkeys((*one.checks, *more)))
                 self._spent += time.perf_counter() - start
 

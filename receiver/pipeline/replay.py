@@ -1,20 +1,23 @@
-"""Replay: deliver stored events again, give deliveries up, pause sinks - on an operator's word, beside running work.
+"""Replay: deliver stored events again, give deliveries up or to another sink, pause sinks - on an operator's word.
 
 A replay is a new delivery with an id of its own for the same event, so a sink sees the same event id again. The old
 delivery stays as history; a dead one becomes `discarded` with a pointer to the new one, so that the list of the dead
 holds what still needs somebody. A sink that keeps a call's events in order sends by delivery id: replayed events come
 in their old order, behind what waits already. What is under way to a sink is not doubled.
+
+A move changes the sink of a delivery and keeps its id, so that it stands before what its new sink got since.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 
 import msgspec
 
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, SinkState
-from receiver.pipeline.chosen import MISSING, Chosen, Where, of_deliveries, of_events
+from receiver.pipeline.chosen import MISSING, Chosen, Move, Where, of_deliveries, of_events
 from receiver.pipeline.outbox import Route
 from receiver.store.ids import DELIVERY, EVENT, decode, encode
 from receiver.store.records import SinkRow
@@ -38,6 +41,17 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
 
 
+class Moved(msgspec.Struct, kw_only=True):
+    """How many were found that the new sink takes, and moved; how many of them it had already, and how many it does
+    not take, which stay where they are.
+    """
+
+    matched: int = 0
+    changed: int = 0
+    doubled: int = 0
+    stay: int = 0
+
+
 class Replay:
     """The operator's verbs."""
 
@@ -58,7 +72,8 @@ class Replay:
         end = self._store.ids.next()
         if chosen.state == MISSING:
             sink = chosen.sink or ""
-            where = await self._takes(await of_events(self._store.engine, chosen, end), sink)
+            where = await of_events(self._store.engine, chosen, end)
+            await self._takes(where, sink)
             return await self._walk("events", where, lambda ids: self._send_events(ids, sink), dry_run=dry_run)
         where = await of_deliveries(self._store.engine, chosen, end)
         where.among("d.sink", "route", self._routes)
@@ -70,6 +85,27 @@ class Replay:
         self._check(msgspec.structs.replace(chosen, sink=None), DISCARDABLE)
         where = await of_deliveries(self._store.engine, chosen, self._store.ids.next())
         return await self._walk("deliveries", where, lambda ids: self._give_up(ids, [chosen.state]), dry_run=dry_run)
+
+    async def move(self, move: Move, *, dry_run: bool = False) -> Moved:
+        """Give what waits for a sink, configured or not, to another that takes it, oldest first.
+
+        An event that the other has already is not doubled: its delivery is discarded. Raises NotFound where the other
+        is not configured, and UsageError.
+        """
+        self._known(move.to)
+        if move.from_ == move.to:
+            raise UsageError("to: it is the sink that they come from")
+        moved, end = Moved(), self._store.ids.next()
+        for state in (DeliveryState.DEAD, DeliveryState.PENDING) if move.dead else (DeliveryState.PENDING,):
+            where = await of_deliveries(self._store.engine, move.chosen(state), end)
+            all_ = await self._walk("deliveries", where, _nothing, dry_run=True)
+            await self._takes(where, move.to)
+            hand_over = partial(self._hand_over, move, state, moved)
+            done = await self._walk("deliveries", where, hand_over, dry_run=dry_run)
+            moved.matched += done.matched
+            moved.changed += done.changed
+            moved.stay += max(0, all_.matched - done.matched)
+        return moved
 
     async def replay_deliveries(self, public_ids: Sequence[str]) -> Changed:
         """Send these again, whatever became of them. Raises NotFound, and UsageError for what is on its way anyway."""
@@ -114,7 +150,7 @@ class Replay:
         if chosen.state not in states:
             raise UsageError(f"state: expected one of {', '.join(states)}")
 
-    async def _takes(self, where: Where, sink: str) -> Where:
+    async def _takes(self, where: Where, sink: str) -> None:
         """Narrow events to those that a sink takes."""
         route = self._routes[sink]
         engine = self._store.engine
@@ -123,7 +159,6 @@ class Replay:
         where.among("e.type", "taken", [one for one in types if route.takes(one, "", self._prefix)])
         anything = msgspec.structs.replace(route, events=("*",))
         where.among("e.source", "from", [one for one in sources if anything.takes("", one, "")])
-        return where
 
     async def _deliveries(self, public_ids: Sequence[str], states: Collection[str]) -> list[Row]:
         rows = []
@@ -189,6 +224,26 @@ class Replay:
             await tx.insert("add_deliveries", rows)
         return made
 
+    async def _hand_over(self, move: Move, state: str, moved: Moved, ids: list[int]) -> int:
+        params = {"ids": ids, "from": move.from_, "to": move.to, "states": [state]}
+        going: list[int] = []
+        doubled: list[int] = []
+        events: set[int] = set()
+        async with self._store.engine.transaction() as tx:
+            for number, event_id, there in await tx.rows("movable", params):
+                (doubled if there or event_id in events else going).append(number)
+                events.add(event_id)
+            detail = {"now": self._store.now_ms(), "detail": f"moved from {move.from_}"}
+            await tx.run("move_deliveries", {**detail, "ids": going, "to": move.to})
+            detail["detail"] = f"{move.to} has its event already"
+            await tx.run("discard_deliveries", {**detail, "ids": doubled, "states": [state]})
+        moved.doubled += len(doubled)
+        return len(going)
+
     async def _give_up(self, ids: list[int], states: Collection[str]) -> int:
         params = {"ids": ids, "states": [*states], "now": self._store.now_ms()}
         return await self._store.engine.write("discard_deliveries", {**params, "detail": "discarded by an operator"})
+
+
+async def _nothing(_: list[int]) -> int:
+    return 0

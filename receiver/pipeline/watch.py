@@ -59,6 +59,10 @@ class Watch:
         self._signs = Signs(store.engine)
         self._started = store.now_ms()
 
+    def change(self, sources: Mapping[str, Provider[Any]]) -> None:
+        """Look at other sources from now on."""
+        self._sources = sources
+
     async def step(self) -> int:
         """Look once; return how many events that made. Raises StoreError."""
         plan = self._outbox.plan(self._store.now_ms())

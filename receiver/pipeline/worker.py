@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from receiver.contract.errors import StoreError
+from receiver.contract.provider import Provider
 from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
@@ -50,6 +52,7 @@ class Worker:
         self._normalizing: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._failed: str | None = None
+        self._group: asyncio.TaskGroup | None = None
 
     def wake(self) -> None:
         """Receipts were kept."""
@@ -76,6 +79,7 @@ class Worker:
         taken = await self._store.reclaim()
         if taken:
             log.info("worker.took_over", count=taken)
+        await self.normalize.readmit()
         async with asyncio.TaskGroup() as group:
             self._normalizing = group.create_task(
                 self._step_by_step("normalize", self._normalize_then_wake, self._work)
@@ -83,8 +87,31 @@ class Worker:
             group.create_task(self._step_by_step("confirm", self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
             group.create_task(self._look_slowly())
+            self._group = group
             for runner in self.runners:
                 group.create_task(runner.run())
+
+    async def change(
+        self, sources: Mapping[str, Provider[Any]], gone: Collection[str], new: Sequence[Runner], grace: float
+    ) -> None:
+        """Go by other settings: let the runners of the sinks `gone` end within the grace time, then start `new` ones.
+
+        The others go on meanwhile. A stop in the middle of it ends all of them, and starts none.
+        """
+        self.normalize.change(sources)
+        if self._slow is not None:
+            self._slow.change(sources)
+        leaving = [runner for runner in self.runners if runner.name in gone]
+        await asyncio.gather(*(runner.stop(grace) for runner in leaving))
+        if self._stopping:
+            return
+        self.runners = (*(runner for runner in self.runners if runner not in leaving), *new)
+        if self._group is not None:  # else they start with the others
+            for runner in new:
+                self._group.create_task(runner.run())
+        with contextlib.suppress(StoreError):  # the next start does it
+            await self.normalize.readmit()
+        self.wake()
 
     async def stop(self, grace: float) -> None:
         """Start nothing new, and give what is under way `grace` seconds; may be called again."""

@@ -199,8 +199,10 @@ class Lists:
         params = {"since": at(int(now * 1000) - _DAY_MS)}
         heard = {row[0]: row for row in await self._engine.rows("last_receipts", params)}
         waiting: dict[str, dict[str, int]] = {}
-        for name, state, count in await self._engine.rows("receipt_counts"):
+        oldest: dict[str, int] = {}
+        for name, state, count, first in await self._engine.rows("receipt_counts"):
             waiting.setdefault(name, {})[state] = count
+            oldest[name] = min(first, oldest.get(name, first))
         return [
             {
                 "name": name,
@@ -212,6 +214,7 @@ class Lists:
                     for state in ReceiptState
                     if state is not ReceiptState.NORMALIZED
                 },
+                "oldest_waiting": from_ms(moment(oldest[name])) if name in oldest else None,
             }
             for name in sorted({*providers, *heard})
         ]

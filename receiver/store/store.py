@@ -169,6 +169,10 @@ class Store:
             if claim:
                 await tx.run("release_claim", {"id": claim})
 
+    async def readmit(self, reason: str, sources: Sequence[str], limit: int) -> int:
+        """Let some receipts of these sources that are unreadable for a reason be read again; return how many."""
+        return await self.engine.write("readmit_receipts", {"reason": reason, "sources": [*sources], "limit": limit})
+
     async def confirmed(self, receipt_id: int, reread: bytes) -> None:
         """The provider answered for itself: its bytes count from now on."""
         await self.engine.write("receipt_confirmed", {"id": receipt_id, "reread": reread})
@@ -191,10 +195,10 @@ class Store:
             return []
         found = [DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": ids})]
         mine = {"ids": ids, "worker": self.start}
-        if await self.engine.write("start_deliveries", {**mine, "now": self.now_ms()}) == len(ids):
+        if await self.engine.write("start_deliveries", {**mine, "sink": sink, "now": self.now_ms()}) == len(ids):
             return found
         taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
-        return [delivery for delivery in found if delivery.id in taken]  # an operator discarded the others just now
+        return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
 
     async def next_due(self, sink: str) -> int | None:
         """Return when another delivery of a sink falls due, Unix milliseconds, or None; later than now."""

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from receiver.contract.errors import HookscribeError, StoreError, UsageError
 from receiver.metrics import CONTENT_TYPE, Metrics
-from receiver.pipeline.chosen import Chosen
-from receiver.pipeline.replay import Changed, Replay
+from receiver.pipeline.chosen import Chosen, Move
+from receiver.pipeline.replay import Changed, Moved, Replay
 from receiver.store.lists import Lists, Page, named, part
 from receiver.store.store import Store
 from receiver.web.overview import Overview
@@ -35,6 +35,12 @@ class Order(Chosen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `replay` and `discard` are told: a filter, or ids."""
 
     ids: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class MoveOrder(Move, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `move` is told."""
+
     dry_run: bool = False
 
 
@@ -80,6 +86,7 @@ class Api:
             Route("/deliveries", _listed(self._lists.deliveries)),
             Route("/deliveries/replay", self.replay, methods=["POST"]),
             Route("/deliveries/discard", self.discard, methods=["POST"]),
+            Route("/deliveries/move", self.move, methods=["POST"]),
             Route("/deliveries/{id}", _shown(self._lists.delivery)),
             Route("/deliveries/{id}/replay", self.replay_one, methods=["POST"]),
             Route("/deliveries/{id}/discard", self.discard_one, methods=["POST"]),
@@ -150,6 +157,11 @@ class Api:
         if order.ids:
             return _changed(await self._replay.discard_deliveries(_only_ids(order)))
         return _changed(await self._replay.discard(order, dry_run=order.dry_run))
+
+    async def move(self, request: Request) -> Response:
+        """Give what waits for one sink to another."""
+        order = await _order(request, MoveOrder)
+        return _changed(await self._replay.move(order, dry_run=order.dry_run))
 
     async def replay_one(self, request: Request) -> Response:
         """Replay one delivery."""
@@ -259,7 +271,7 @@ def _page(page: Page) -> Response:
     return _json({"items": page.items, "next": page.next})
 
 
-def _changed(changed: Changed) -> Response:
+def _changed(changed: Changed | Moved) -> Response:
     return _json(changed)
 
 
@@ -276,7 +288,7 @@ async def _order(request: Request, kind: type[OrderT], default: OrderT | None = 
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
-        known = ", ".join(kind.__struct_fields__)
+        known = ", ".join(kind.__struct_encode_fields__)
         raise UsageError(f"expected a JSON object with any of {known}: {error}") from None
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 import structlog
@@ -21,7 +21,7 @@ from receiver.contract.proof import digest
 from receiver.metrics import Metrics
 from receiver.pipeline.replay import Replay
 from receiver.registry import Registry
-from receiver.runtime import Role, Running, routes, running
+from receiver.runtime import Role, Running, alongside, routes, running
 from receiver.store.opening import sqlite_path
 from receiver.web.access import admin_token
 from receiver.web.admin import admin_app, metrics_routes, probes
@@ -31,6 +31,7 @@ from receiver.web.memory import return_large_blocks
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
 from receiver.web.refused import Refused
+from receiver.web.reloading import Hangup, tell_left
 from receiver.web.sessions import Sessions
 from receiver.web.shield import Hosts
 
@@ -84,7 +85,7 @@ async def _opened(run: Running, listeners: "_Listeners", bodies: Bodies, metrics
     config = run.runtime.config
     listen = config.root.listen
     sessions = Sessions(digest(admin_token(config).raw), time.time)
-    people = _admin(run, sessions, metrics)
+    people = _People(run, sessions, metrics)
     hooks = Hooks(run.ingest, bodies, run.refusals.unknown)
     providers, protocol = public_app(hooks), direct_protocol(hooks)
     if listen.admin.startswith("/"):
@@ -96,8 +97,13 @@ async def _opened(run: Running, listeners: "_Listeners", bodies: Bodies, metrics
     return Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
 
 
-async def serve(config: Config, registry: Registry, role: Role, started: "Started") -> None:
-    """Serve until SIGTERM or SIGINT; where it still starts, or waits for another worker, these end it at once."""
+async def serve(
+    config: Config, registry: Registry, role: Role, started: "Started", read: Callable[[], Config] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; where it still starts, or waits for another worker, these end it at once.
+
+    On SIGHUP `read` reads the settings again (default: they are the same). Raises what `serving` raises.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     starting = asyncio.current_task()
@@ -107,13 +113,17 @@ async def serve(config: Config, registry: Registry, role: Role, started: "Starte
         if starting:
             starting.cancel()
 
+    hangup = Hangup(read or (lambda: config), told)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
+    loop.add_signal_handler(signal.SIGHUP, hangup)
     try:
         async with serving(config, registry, role) as (run, addresses):
             starting = None
             started(run, addresses)
-            await stop.wait()
+            await tell_left(run)
+            async with alongside(hangup.run(run)):
+                await stop.wait()
     except asyncio.CancelledError:
         if starting is None or not stop.is_set():
             raise
@@ -139,6 +149,24 @@ def _bodies(config: Config) -> Bodies:
     return Bodies(
         memory=limits.memory, disk=limits.spool, large=limits.large_body, seconds=limits.body_timeout, folder=folder
     )
+
+
+class _People:
+    """The admin listener's app, made anew where the settings are others than at the last request."""
+
+    def __init__(self, run: Running, sessions: Sessions, metrics: Metrics) -> None:
+        self._run = run
+        self._sessions = sessions
+        self._metrics = metrics
+        self._made_of = run.runtime
+        self._app = _admin(run, sessions, metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if self._made_of is not self._run.runtime:
+            self._made_of = self._run.runtime
+            self._app = _admin(self._run, self._sessions, self._metrics)
+        await self._app(scope, receive, send)
 
 
 def _admin(run: Running, sessions: Sessions, metrics: Metrics) -> ASGIApp:

@@ -99,6 +99,19 @@ class Site:
         with self._settings.open("a") as file:
             file.write(text)
 
+    def settings(self) -> str:
+        """Return the settings as they stand in the file."""
+        return self._settings.read_text()
+
+    def write(self, text: str) -> None:
+        """Write other settings; whoever runs goes on with those that it has."""
+        self._settings.write_text(text)
+
+    def change(self, old: str, new: str) -> None:
+        """Write the settings with one thing changed."""
+        assert old in self.settings(), old
+        self.write(self.settings().replace(old, new))
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the processes: the plugin is installed there."""
         found = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []

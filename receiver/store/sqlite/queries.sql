@@ -43,6 +43,13 @@ UPDATE receipts SET tries = tries + 1 WHERE id IN (SELECT value FROM json_each(:
 -- receipt_done: What a receipt became.
 UPDATE receipts SET state = :state, outcome = :outcome, reason = :reason WHERE id = :id;
 
+-- readmit_receipts: Some of the receipts that could not be read because their source was not there, and it is again.
+UPDATE receipts SET state = 'received', reason = NULL WHERE id IN (
+    SELECT id FROM receipts
+    WHERE state = 'unreadable' AND state <> 'normalized' AND reason = :reason
+      AND source IN (SELECT value FROM json_each(:sources))
+    LIMIT :limit);
+
 -- receipt_confirmed: The provider's own answer, which counts instead of the body that came.
 UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread WHERE id = :id AND state = 'confirming';
 
@@ -113,9 +120,9 @@ WHERE d.id IN (SELECT value FROM json_each(:ids)) ORDER BY d.id;
 -- next_due: When the next pending delivery of a sink falls due, but for those that are due and held back.
 SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at > :now;
 
--- start_deliveries: These are being sent from now on; the attempt is counted before it starts.
+-- start_deliveries: These are being sent from now on, unless they were moved just now; the attempt is counted before.
 UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending';
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending' AND sink = :sink;
 
 -- taken_deliveries: Of these, those that this worker is sending.
 SELECT id FROM deliveries
@@ -276,18 +283,30 @@ SELECT DISTINCT sink FROM deliveries WHERE event_id = :id ORDER BY sink;
 UPDATE deliveries SET state = 'discarded', worker = NULL, detail = :detail, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN (SELECT value FROM json_each(:states));
 
--- receipt_counts: How many receipts each source has that are not normalized, by state; looks at 10,000 of each state.
-WITH seen (source, state) AS (
+-- movable: Of these deliveries of a sink, those in one of the states, and whether another sink has their event already.
+SELECT d.id, d.event_id, EXISTS (
+    SELECT 1 FROM deliveries AS other
+    WHERE other.event_id = d.event_id AND other.sink = :to AND other.state <> 'discarded')
+FROM deliveries AS d
+WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.sink = :from AND d.state IN (SELECT value FROM json_each(:states))
+ORDER BY d.id;
+
+-- move_deliveries: These go to another sink, as if they had never been tried; they keep their ids, and so their order.
+UPDATE deliveries SET sink = :to, state = 'pending', attempts = 0, next_at = :now, detail = :detail, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- receipt_counts: How many receipts each source has that are not normalized, by state, and since when; looks at 10,000 of each state.
+WITH seen (source, state, id) AS (
     SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'received' AND state <> 'normalized' ORDER BY id LIMIT 10000)
     UNION ALL SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'confirming' AND state <> 'normalized' ORDER BY id LIMIT 10000)
     UNION ALL SELECT * FROM (
-        SELECT source, state FROM receipts
+        SELECT source, state, id FROM receipts
         WHERE state = 'unreadable' AND state <> 'normalized' ORDER BY id LIMIT 10000))
-SELECT source, state, count(*) FROM seen GROUP BY source, state;
+SELECT source, state, count(*), min(id) FROM seen GROUP BY source, state;
 
 -- last_receipts: When each source was last heard, and how often since a moment, 10,000 at most.
 WITH RECURSIVE found (source) AS (

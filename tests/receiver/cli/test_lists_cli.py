@@ -244,6 +244,37 @@ def test_a_new_sink_gets_what_it_missed(kept: Kept) -> None:
     assert kept.json(*missing, "--yes") == [{"matched": 3, "changed": 3}]
 
 
+def test_a_sink_and_a_time_mean_all_that_it_should_have(kept: Kept) -> None:
+    """`replay --sink NEW --since …` fills a sink from history; with a state it does what the state says."""
+    kept.write(let_die)
+    kept.file.write_text(kept.file.read_text() + '[sinks.new]\nkind = "jsonl"\npath = "new.jsonl"\n')
+    since = ("--since", "2000-01-01")
+    assert kept.json("replay", "--sink", "new", *since, "--state", "dead", "--dry-run")[0]["matched"] == 0
+    assert kept.json("replay", "--sink", "new", "--since", "0s", "--dry-run")[0]["matched"] == 0
+    assert kept.json("replay", "--sink", "new", *since, "--yes") == [{"matched": 3, "changed": 3}]
+    assert kept.json("replay", "--sink", "archive", *since, "--yes") == [{"matched": 3, "changed": 3}]
+
+
+def test_a_backlog_is_moved(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sink that is renamed takes its backlog along: counted, asked, done; the list knows ids and options still."""
+    kept.file.write_text(kept.file.read_text().replace("[sinks.archive]", "[sinks.files]"))
+    move = ("deliveries", "move", "--from", "archive", "--to", "files")
+    none = {"doubled": 0, "stay": 0}
+    assert kept.json(*move, "--dry-run") == [{"matched": 3, "changed": 0, **none}]
+    assert kept.run(*move, "--dry-run", "--since", "0s").stdout == "0 found, nothing was done\n"
+    assert "Nobody can be asked here" in kept.run(*move, code=2).stderr
+    monkeypatch.setattr("receiver.cli.actions._somebody", lambda: True)
+    done = CliRunner().invoke(cli.hookscribe, ["--config", str(kept.file), *move], input="y\n")
+    assert (done.stdout, "Move 3 of them to files? [y/N]" in done.stderr) == ("3 found, 3 moved\n", True)
+    assert kept.run(*move, "--yes").stdout == "0 found, 0 moved\n"
+    assert len(kept.json("deliveries", "--sink", "files")) == 3
+    one = kept.json("deliveries", "--limit", "1")[0]["id"]
+    assert kept.json("deliveries", one, "--json")[0]["id"] == one
+    assert "move" in kept.run("deliveries", "--help").stdout
+    assert "no id of the form dlv_" in kept.run("deliveries", "mvoe", code=2).stderr
+    assert "configured are files, team" in kept.run(*move[:-1], "none", "--yes", code=2).stderr
+
+
 def test_sinks(kept: Kept) -> None:
     """What waits for each; paused and resumed by name."""
     rows = kept.json("sinks")

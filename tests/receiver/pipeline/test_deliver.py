@@ -14,7 +14,7 @@ from receiver.contract.errors import HookscribeError, StoreUnavailable
 from receiver.contract.model import SinkState
 from receiver.contract.sink import Delivered, Rejected, TryLater
 from receiver.pipeline import deliver
-from receiver.pipeline.attempt import renderer
+from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.outbox import Route
 from receiver.store.ids import CALL, DELIVERY, EVENT, encode
@@ -39,7 +39,7 @@ class Going:
             sink,
             store or self.store,
             self.world.outbox,
-            render=render or renderer("https://calls.example.com", None, ""),
+            render=render or Renderer("https://calls.example.com", None, ""),
             dice=lambda: 0.5,
             now=self.world.clock,
         )
@@ -242,7 +242,7 @@ async def test_two_sinks_that_refuse_everything_do_not_tell_each_other_for_ever(
 
 async def test_an_event_that_cannot_be_rendered_stops_nothing_else(going: Going) -> None:
     """One poisoned event fails alone; those behind it arrive."""
-    render = renderer(None, None, "")
+    render = Renderer(None, None, "")
 
     def poisoned(row: DueDelivery) -> Any:
         if row.call_id == 13:
@@ -726,7 +726,7 @@ async def test_a_runner_that_never_ran_stops(going: Going) -> None:
     """A stop before the start closes the sink and is done."""
     sink = Fake()
     runner = Runner(
-        sink, going.store, going.world.outbox, render=renderer(None, None, ""), dice=lambda: 0.5, now=going.world.clock
+        sink, going.store, going.world.outbox, render=Renderer(None, None, ""), dice=lambda: 0.5, now=going.world.clock
     )
     await runner.stop(0)
     assert sink.closed == 1
@@ -738,11 +738,11 @@ async def test_a_runner_that_never_ran_stops(going: Going) -> None:
 def test_events_carry_addresses_and_prefix() -> None:
     """`public_url`, `admin_url` and `event_prefix` are those of today, also for old rows."""
     row = DueDelivery(1, 0, 2, "acme", "analysis.completed", "t", "trn_x", None, b"{}")
-    event = renderer("https://calls.example.com", "https://hooks.internal", "com.example")(row)
+    event = Renderer("https://calls.example.com", "https://hooks.internal", "com.example")(row)
     assert (event.source, event.type) == ("https://calls.example.com/sources/acme", "com.example.analysis.completed")
     assert (event.dataschema, event.call_id) == ("https://hooks.internal/api/schemas/transcript/v1", None)
     ours = DueDelivery(1, 0, 2, "", "ops.sink_tripped", "t", "archive", 5, b"{}")
-    event = renderer(None, "https://hooks.internal", "")(ours)
+    event = Renderer(None, "https://hooks.internal", "")(ours)
     assert (event.source, event.type, event.source_name) == ("/hookscribe", "ops.sink_tripped", "")
     assert (event.dataschema, event.call_id) == ("https://hooks.internal/api/schemas/ops/v1", encode(CALL, 5))
 
@@ -750,5 +750,5 @@ def test_events_carry_addresses_and_prefix() -> None:
 def test_without_addresses_there_is_no_schema() -> None:
     """What is not configured is left out."""
     row = DueDelivery(1, 0, 2, "acme", "acme.ringing", "t", "rcp_x", None, b"{}")
-    event = renderer(None, None, "")(row)
+    event = Renderer(None, None, "")(row)
     assert (event.source, event.dataschema) == ("/sources/acme", None)

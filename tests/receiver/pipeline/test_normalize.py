@@ -24,7 +24,7 @@ from receiver.contract.errors import StoreError, StoreUnavailable, Unreadable
 from receiver.contract.model import Call, Notice, Progress, Receipt, Result, Verdict
 from receiver.pipeline import normalize as normalize_module
 from receiver.pipeline import offload as offload_module
-from receiver.pipeline.normalize import Normalize
+from receiver.pipeline.normalize import GONE, Normalize
 from receiver.pipeline.offload import ChildDied, Offload, answer, serve
 
 DONE = Progress(job_id="1", status="done")
@@ -130,9 +130,15 @@ async def test_a_call_that_was_kept_wrong_stops_nobody(one: World) -> None:
 
 
 async def test_a_source_that_is_not_configured_any_more(one: World) -> None:
-    """Its receipts wait as unreadable until it is put back; the reason says so."""
+    """Its receipts wait as unreadable, and the reason says so; put back, they are read by themselves."""
     await one.say(DONE, source="gone")
-    assert one.states() == [("unreadable", "no source is called 'gone' now: put it back, then reprocess")]
+    await one.say(Unreadable("not ours"))
+    assert one.states() == [("unreadable", GONE), ("unreadable", "not ours")]
+    assert await one.normalize.readmit() == 0
+    one.sources["gone"] = one.acme
+    assert await one.normalize.readmit() == 1
+    await one.settle()
+    assert one.states() == [("normalized", None), ("unreadable", "not ours")]
 
 
 # Crashes and stops

@@ -9,9 +9,9 @@ from kept import ROUTES, kept_in, normalized, notice, result
 
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, SinkState
-from receiver.pipeline.chosen import MISSING, Chosen
+from receiver.pipeline.chosen import MISSING, Chosen, Move
 from receiver.pipeline.outbox import Route
-from receiver.pipeline.replay import Changed, Replay
+from receiver.pipeline.replay import Changed, Moved, Replay
 from receiver.store.ids import DELIVERY, EVENT, encode
 from receiver.store.lists import Lists
 from receiver.store.records import DueDelivery, SinkRow
@@ -246,6 +246,81 @@ async def test_a_new_sink_gets_what_it_missed(store: Store) -> None:
     assert [(one.type, one.source) for one in sent] == [("transcript.completed", "acme")] * 2
     assert sent[0].event_id < sent[1].event_id
     assert await replay.replay(Chosen(state=MISSING, sink="archive")) == found(0)
+
+
+OLD = [Route(sink="old", events=("*",), sources=("*",))]
+TO_ARCHIVE = Move(from_="old", to="archive")
+
+
+async def test_a_backlog_moves_and_stands_before_what_came_since(store: Store, replay: Replay) -> None:
+    """Deliveries keep their ids, so that the order within a call holds; they start as if never tried."""
+    await normalized(store, [result(str(number), "call") for number in range(3)], OLD)
+    (first,) = await store.due("old", 1, in_order=True, max_bytes=MIB)
+    await store.tried([a_tried(first.id, DeliveryState.PENDING, next_at=store.now_ms() + DAY_MS, outcome="failed")])
+    before = [one["id"] for one in await listed(store, sink="old")]
+    await normalized(store, [result("3", "call")], ROUTES[:1])
+    assert await replay.move(TO_ARCHIVE, dry_run=True) == Moved(matched=3)
+    assert await replay.move(TO_ARCHIVE) == Moved(matched=3, changed=3)
+    assert await replay.move(TO_ARCHIVE) == Moved()
+    there = await listed(store, sink="archive")
+    assert [one["id"] for one in there][:3] == before
+    assert {(one["state"], one["attempts"]) for one in there} == {("pending", 0)}
+    assert [one["detail"] for one in there] == ["moved from old"] * 3 + [None]
+    for one in there:
+        (due,) = await store.due("archive", 9, in_order=True, max_bytes=MIB)
+        assert encode(DELIVERY, due.id) == one["id"]
+        await store.tried([a_tried(due.id, DeliveryState.DELIVERED)])
+
+
+async def test_a_move_doubles_nothing(store: Store, replay: Replay) -> None:
+    """What the other sink has, in whatever state, is discarded at the old one; the dead move only where it is said."""
+    await normalized(store, [notice(str(number)) for number in range(4)], OLD)
+    dead = (await store.due("old", 1, in_order=False, max_bytes=MIB))[0]
+    await store.tried([a_tried(dead.id, DeliveryState.DEAD)])
+    events = [one["event_id"] for one in await listed(store, sink="old")]
+    await replay.replay_event(events[1], "archive")
+    await end(store, DeliveryState.DELIVERED)
+    assert await replay.move(TO_ARCHIVE) == Moved(matched=3, changed=2, doubled=1)
+    assert [one["detail"] for one in await listed(store, sink="old", state="discarded")] == [
+        "archive has its event already"
+    ]
+    assert await replay.move(Move(from_="old", to="archive", dead=True)) == Moved(matched=1, changed=1)
+    assert sorted(one["event_id"] for one in await listed(store, sink="archive")) == sorted(events)
+
+
+async def test_a_sink_gets_only_what_it_takes(store: Store, replay: Replay) -> None:
+    """The rest stays where it is; what is under way is left alone, and the filter narrows."""
+    await normalized(store, [result("1"), notice("tested"), result("2")], OLD)
+    await normalized(store, [result("3")], OLD, source="other")
+    assert await replay.move(Move(from_="old", to="team", type="acme.*")) == Moved(stay=1)
+    assert await replay.move(Move(from_="old", to="team")) == Moved(matched=2, changed=2, stay=2)
+    assert len(await store.due("old", 9, in_order=False, max_bytes=MIB)) == 2
+    assert await replay.move(TO_ARCHIVE) == Moved()
+
+
+async def test_a_move_needs_a_sink_that_is_there(store: Store, replay: Replay) -> None:
+    """And another one."""
+    with pytest.raises(NotFound, match="no sink has the name 'none'; configured are archive, team"):
+        await replay.move(Move(from_="old", to="none"))
+    with pytest.raises(UsageError, match="to: it is the sink"):
+        await replay.move(Move(from_="team", to="team"))
+    assert await store.due("old", 9, in_order=False, max_bytes=MIB) == []
+
+
+async def test_what_was_moved_just_now_is_not_started(store: Store, replay: Replay) -> None:
+    """A runner that looked before the move, and wants to start after it, gets nothing."""
+    await normalized(store, [notice("1")], OLD)
+    seen = [row[0] for row in await store.engine.rows("due_deliveries", {"sink": "old", "now": 1 << 60, "limit": 9})]
+    await replay.move(TO_ARCHIVE)
+    start = {"ids": seen, "worker": store.start, "sink": "old", "now": store.now_ms()}
+    assert await store.engine.write("start_deliveries", start) == 0
+
+
+async def test_the_backlog_of_a_sink_that_is_gone_is_discarded(store: Store, replay: Replay) -> None:
+    """It need not be configured to be settled."""
+    await normalized(store, [notice("1"), notice("2")], OLD)
+    assert await replay.discard(Chosen(state="pending", sink="old")) == found(2)
+    assert await listed(store, sink="old", state="pending") == []
 
 
 async def test_receiving_goes_on_between_the_steps(store: Store) -> None:

@@ -13,7 +13,7 @@ from receiver.contract.errors import StoreUnavailable
 from receiver.contract.model import Progress, ReceiptState, Result
 from receiver.pipeline import deliver as deliver_module
 from receiver.pipeline import worker as worker_module
-from receiver.pipeline.attempt import renderer
+from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.watch import Watch
@@ -42,7 +42,7 @@ class Work:
 
     def __init__(self, one: World, reread: Any = None, watch: Watch | None = None) -> None:
         self.sink = Fake()
-        render = renderer(None, None, "")
+        render = Renderer(None, None, "")
         runner = Runner(self.sink, one.store, one.outbox, render=render, dice=lambda: 0.5, now=one.clock)
         self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner], watch)
         self.task: asyncio.Task[None] | None = None

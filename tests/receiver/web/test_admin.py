@@ -278,6 +278,19 @@ async def test_replay_and_discard_by_filter(api: httpx.AsyncClient, store: Store
     assert (await api.post("/api/v1/deliveries/discard", json=discard)).json() == {"matched": 1, "changed": 1}
 
 
+async def test_a_backlog_is_moved(api: httpx.AsyncClient, store: Store) -> None:
+    """From a sink that need not be there to one that is; the rest of the order is a filter."""
+    gone = [ROUTES[0].__class__(sink="gone", events=("*",), sources=("*",))]
+    await normalized(store, [notice("a"), notice("b")], gone)
+    move = {"from": "gone", "to": "archive", "type": "acme.a"}
+    counts = {"matched": 1, "changed": 0, "doubled": 0, "stay": 0}
+    assert (await api.post("/api/v1/deliveries/move", json={**move, "dry_run": True})).json() == counts
+    assert (await api.post("/api/v1/deliveries/move", json=move)).json() == {**counts, "changed": 1}
+    refused = await api.post("/api/v1/deliveries/move", json={"from": "gone"})
+    assert (refused.status_code, "any of from, to, dead" in refused.json()["detail"]) == (400, True)
+    assert (await api.post("/api/v1/deliveries/move", json={**move, "to": "none"})).status_code == 404
+
+
 async def test_replay_and_discard_by_id(api: httpx.AsyncClient, store: Store) -> None:
     """One by its path, several by their ids, and an event to where it went."""
     await normalized(store, [notice("a")])
