@@ -14,7 +14,7 @@ import msgspec
 
 from receiver.store.opening import PACKAGE
 
-_ENDS = ("", "-wal", "-shm", "-quarantine", "-admin-token")
+_ENDS = ("", "-wal", "-shm", "-open", "-quarantine", "-admin-token")
 
 
 class FileLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ def look(path: Path) -> FileLook:
         readable_by_others=tuple(one for one in beside if _mode(one) & (stat.S_IRWXG | stat.S_IRWXO)),
         free=shutil.disk_usage(folder).free if folder.exists() else 0,
         sqlite=sqlite3.sqlite_version_info,
-        newest=_newest(),
+        newest=newest_schema(),
         worked_on=_held(path.with_name(path.name + "-worker")),
     )
     return _inside(seen) if seen.exists and seen.writable else seen
@@ -71,7 +71,8 @@ def _inside(seen: FileLook) -> FileLook:
     return msgspec.structs.replace(seen, schema=schema, journal=journal)
 
 
-def _newest() -> int:
+def newest_schema() -> int:
+    """Return the number of this release's schema."""
     names = resources.files(PACKAGE).joinpath("migrations").iterdir()
     return sum(item.name.endswith(".sql") for item in names)
 

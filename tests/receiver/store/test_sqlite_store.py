@@ -205,7 +205,7 @@ async def test_the_store_syncs_every_commit(store: Store) -> None:
     assert isinstance(store.engine, SqliteEngine)
     assert await store.engine._pragma("synchronous") == 2
     assert list(await store.engine._connection.execute_fetchall("PRAGMA journal_mode")) == [("wal",)]
-    assert await store.engine._pragma("wal_autocheckpoint") == 1000
+    assert await store.engine._pragma("wal_autocheckpoint") == 16000
 
 
 async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
