@@ -28,6 +28,7 @@ from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
+from receiver.store import disk
 from receiver.store.opening import open_store, sqlite_path
 from receiver.store.quarantine.quarantine import Quarantine, beside
 from receiver.store.store import Store
@@ -101,7 +102,8 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
 
     The schema is brought up to date first. Raises ConfigError, SchemaError or StoreUnavailable.
     """
-    path = sqlite_path(config.root.store)
+    path, limits = sqlite_path(config.root.store), config.root.limits
+    disk.check(path, least=limits.free_disk, network=limits.network_disk)
     async with contextlib.AsyncExitStack() as stack:
         if role != "web":
             await stack.enter_async_context(_only_worker(path))
