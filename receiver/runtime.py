@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.retention import Keep, Retention
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
 from receiver.store import disk
@@ -163,7 +164,9 @@ async def _working(runtime: Runtime) -> AsyncIterator[Worker]:
         ]
         offload = Offload(root.limits.normalize_timeout)
         normalize = Normalize(runtime.store, runtime.sources, outbox, offload=offload)
-        worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners)
+        keeps = {name: Keep.read(one.keep, one.keep_failed) for name, one in runtime.config.sources.items()}
+        retention = Retention(runtime.store, keeps)
+        worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners, retention)
         try:
             async with _task(worker.run()):
                 yield worker

@@ -11,6 +11,7 @@ from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.normalize import Normalize
+from receiver.pipeline.retention import Retention
 from receiver.store.store import Store
 
 log = structlog.get_logger()
@@ -23,14 +24,23 @@ _AGAIN = 1.0
 class Worker:
     """The tasks of one worker process."""
 
-    def __init__(self, store: Store, normalize: Normalize, confirm: Confirm, runners: Sequence[Runner]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        normalize: Normalize,
+        confirm: Confirm,
+        runners: Sequence[Runner],
+        retention: Retention | None = None,
+    ) -> None:
         self.runners = tuple(runners)
         self._store = store
         self._normalize = normalize
         self._confirm = confirm
+        self._retention = retention
         self._work = asyncio.Event()
         self._stopping = False
         self._normalizing: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Receipts were kept."""
@@ -50,6 +60,8 @@ class Worker:
             self._normalizing = group.create_task(self._step_by_step(self._normalize_then_wake, self._work))
             group.create_task(self._step_by_step(self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
+            if self._retention:
+                self._keeping = group.create_task(self._retention.run())
             for runner in self.runners:
                 group.create_task(runner.run())
 
@@ -57,6 +69,8 @@ class Worker:
         """Start nothing new, and give what is under way `grace` seconds; may be called again."""
         self._stopping = True
         self.wake()
+        if self._keeping:
+            self._keeping.cancel()
         await asyncio.gather(
             *(ended(task, grace) for task in [self._normalizing] if task),
             *(runner.stop(grace) for runner in self.runners),
