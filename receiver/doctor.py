@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from receiver.config import Config, RootSettings, address
+from receiver.config import Config, LimitSettings, RootSettings, address
 from receiver.config.declared import fields_of, is_secret, quoted
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import DeliveryState, SinkState
@@ -16,13 +16,12 @@ from receiver.contract.settings import SourceSettings
 from receiver.contract.sink import SinkPorts
 from receiver.orphans import ways_out
 from receiver.registry import Registry
+from receiver.store.disk import NETWORK
 from receiver.store.listing import MOST
 from receiver.store.lists import COUNTED
 from receiver.store.look import FileLook
 from receiver.store.quarantine.records import QuarantinedRow
 
-LEAST_FREE = 256 * 1024 * 1024
-"""Bytes of disk below which a store soon cannot keep anything."""
 _OLDEST_SQLITE = (3, 38, 0)
 
 Shape = Mapping[str, Any]
@@ -145,8 +144,8 @@ def _of_hearing(about: str, heard: Shape) -> Iterator[Finding]:
         yield warning(about, text, way_out)
 
 
-def of_store(seen: FileLook, spool: int) -> Iterator[Finding]:
-    """Look at the store's file and its disk; `spool` are the bytes that bodies may take while they are read."""
+def of_store(seen: FileLook, limits: LimitSettings) -> Iterator[Finding]:
+    """Look at the store's file and its disk."""
     if not seen.folder_writable:
         where = seen.path.absolute().parent
         yield problem("store", f"{where} is not there or cannot be written to", "make it, or set store elsewhere")
@@ -157,7 +156,9 @@ def of_store(seen: FileLook, spool: int) -> Iterator[Finding]:
         yield warning("store", text, "chmod o-w")
     for path in seen.readable_by_others:
         yield warning("store", f"{path} can be read or written by others", f"chmod 600 {path}")
-    yield _of_disk(seen, spool)
+    yield _of_disk(seen, limits)
+    if seen.filesystem in NETWORK:
+        yield _of_network(seen, limits)
     yield _of_sqlite(seen)
     yield ok("serve", "is at work on this store" if seen.worked_on else "does not run on this store now")
 
@@ -178,14 +179,22 @@ def _of_file(seen: FileLook) -> Finding:
     return ok("store", f"{seen.path} has schema {seen.schema}, this release's")
 
 
-def _of_disk(seen: FileLook, spool: int) -> Finding:
+def _of_network(seen: FileLook, limits: LimitSettings) -> Finding:
+    text = f"{seen.path} is on a network file system ({seen.filesystem}), where SQLite may lose what was acknowledged"
+    if limits.network_disk:
+        return warning("store", text, "a local disk; [limits] network_disk = true allows it for now")
+    return problem("store", f"{text}; serve does not start", "put it on a local disk")
+
+
+def _of_disk(seen: FileLook, limits: LimitSettings) -> Finding:
     free = f"{seen.free >> 20:,} MiB of disk are free"
     way_out = "make room, or move the store"
-    if seen.free < LEAST_FREE:
-        return problem("store", f"{free}: soon callbacks are answered 503", way_out)
-    if seen.free < LEAST_FREE + spool:
+    if seen.free < limits.free_disk:
+        text = f"{free}: soon callbacks are answered 503, and serve does not start with less than [limits] free_disk"
+        return problem("store", text, way_out)
+    if seen.free < limits.free_disk + limits.spool:
         return warning(
-            "store", f"{free}, and large bodies alone may take {spool >> 20:,} MiB ([limits] spool)", way_out
+            "store", f"{free}, and large bodies alone may take {limits.spool >> 20:,} MiB ([limits] spool)", way_out
         )
     return ok("store", free)
 

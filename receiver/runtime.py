@@ -26,10 +26,12 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.retention import Retention, keeps
 from receiver.pipeline.wanted import Wanted
 from receiver.pipeline.watch import Watch
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
+from receiver.store import disk
 from receiver.store.opening import open_store, sqlite_path
 from receiver.store.quarantine.quarantine import Quarantine, beside
 from receiver.store.store import Store
@@ -134,7 +136,8 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
 
     The schema is brought up to date first. Raises ConfigError, SchemaError or StoreUnavailable.
     """
-    path = sqlite_path(config.root.store)
+    path, limits = sqlite_path(config.root.store), config.root.limits
+    disk.check(path, least=limits.free_disk, network=limits.network_disk)
     async with contextlib.AsyncExitStack() as stack:
         if role != "web":
             await stack.enter_async_context(_only_worker(path))
@@ -197,7 +200,9 @@ async def _working(runtime: Runtime) -> AsyncIterator[tuple[Makes, Worker]]:
         normalize = Normalize(runtime.store, runtime.sources, outbox, offload=offload)
         counts = root.quarantine.enabled
         watch = Watch(runtime.store, runtime.quarantine, runtime.sources, outbox, counts=counts)
-        worker = Worker(runtime.store, normalize, Confirm(runtime.store, None, time.time), runners, watch)
+        retention = Retention(runtime.store, keeps(runtime.sources))
+        confirm = Confirm(runtime.store, None, time.time)
+        worker = Worker(runtime.store, normalize, confirm, runners, watch=watch, retention=retention)
         try:
             async with alongside(worker.run()):
                 yield makes, worker

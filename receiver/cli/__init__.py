@@ -32,6 +32,8 @@ COMMANDS = {
     "sinks": ("receiver.cli.actions:sinks", "List sinks; show, pause or resume one."),
     "replay": ("receiver.cli.actions:replay", "Deliver events again."),
     "discard": ("receiver.cli.actions:discard", "Give up deliveries, dead or waiting."),
+    "backup": ("receiver.cli.backup:backup", "Write one consistent copy of the store, beside a running serve."),
+    "restore": ("receiver.cli.backup:restore", "Put a backup in the place of the store."),
     "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
 }
 """Command: where it is, and the line that the help shows; the same as the first of its docstring."""

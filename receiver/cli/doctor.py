@@ -70,7 +70,7 @@ async def _gathered(path: Path | None) -> list[Finding]:
     except ConfigError as error:
         return of_unreadable_settings(error)
     seen = look(store)
-    findings = [*of_settings(config), *of_addresses(config), *of_store(seen, config.root.limits.spool)]
+    findings = [*of_settings(config), *of_addresses(config), *of_store(seen, config.root.limits)]
     findings += [one async for one in _kept(config, registry, seen)]
     return [*findings, *await _refused(config)]
 

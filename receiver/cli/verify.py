@@ -14,13 +14,14 @@ from receiver.cli.loading import loaded
 from receiver.cli.output import json_option, show
 from receiver.cli.quarantine import all_rows, print_request
 from receiver.contract.errors import NotFound, UsageError
-from receiver.contract.model import InboundRequest
+from receiver.contract.model import InboundRequest, ReceiptState
 from receiver.contract.proof import Check, Proven, Reason
 from receiver.contract.provider import Provider
 from receiver.contract.times import from_ms
 from receiver.pipeline.verify import Admission, Explanation, admit, explain_proof
 from receiver.registry import close_match
 from receiver.runtime import Runtime, opened, sources
+from receiver.store.gone import gone
 from receiver.store.ids import QUARANTINED, RECEIPT, decode, encode
 from receiver.store.quarantine.records import Quarantined
 from receiver.store.records import unpack_headers
@@ -131,7 +132,9 @@ async def _receipt(runtime: Runtime, number: int) -> tuple[InboundRequest, str]:
     if not rows:
         raise NotFound(f"{encode(RECEIPT, number)} is no receipt of this store")
     _, source, _, verdict, _, _, received_at, *_, headers = rows[0]
-    ((body,),) = await runtime.store.engine.rows("receipt_body", {"id": number})
+    ((body, state),) = await runtime.store.engine.rows("receipt_body", {"id": number})
+    if state == ReceiptState.GONE:
+        raise gone(encode(RECEIPT, number))
     request = InboundRequest(
         source=source, token=None, headers=unpack_headers(headers), body=body, received_at=received_at
     )

@@ -58,6 +58,12 @@ class LimitSettings(Settings, frozen=True, kw_only=True):
     large_body: Annotated[int, about("bytes from which a body is streamed to disk", ge=1024)] = MIB
     body_timeout: Annotated[float, about("seconds that a sender has for a body", gt=0)] = 60.0
     normalize_timeout: Annotated[float, about("seconds that normalizing a large body may take", gt=0)] = 30.0
+    free_disk: Annotated[int, about("bytes of disk that must be free at the store, or nothing starts", ge=0)] = (
+        256 * MIB
+    )
+    network_disk: Annotated[
+        bool, about("start with a store on a network file system too, where SQLite may lose what was acknowledged")
+    ] = False
 
     def check(self) -> None:
         if self.large_body > self.memory:

@@ -65,6 +65,7 @@ class ReceiptState(StrEnum):
     CONFIRMING = "confirming"
     NORMALIZED = "normalized"
     UNREADABLE = "unreadable"
+    GONE = "gone"
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

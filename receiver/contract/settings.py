@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raise ConfigError where settings contradict each other, naming the keys and the way out."""
 
 
+_KEEP = r"^(forever|[1-9][0-9]{0,4}[hdw])$"
+
+
 class SourceSettings(Settings, frozen=True, kw_only=True):
     """What every source has; a provider's own settings derive from it."""
 
@@ -69,6 +72,17 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
     max_body: Annotated[int, about("largest body accepted, bytes", ge=1024, le=256 * 1024 * 1024)] = 32 * 1024 * 1024
     timezone: Annotated[
         str | None, about("IANA zone of the provider's times that carry none; without it such times become null")
+    ] = None
+    keep: Annotated[
+        str,
+        about(
+            'how long everything of this source is kept: hours, days or weeks ("12h", "90d", "8w"), or "forever"',
+            pattern=_KEEP,
+        ),
+    ] = "90d"
+    keep_failed: Annotated[
+        Annotated[str, msgspec.Meta(pattern=_KEEP)] | None,
+        about("the same for what failed: unreadable receipts, failed results, dead letters; default: as `keep`"),
     ] = None
     quarantine: Annotated[bool, about("keep refused requests for a while, to admit them after a fix")] = True
     silent_after: Annotated[

@@ -330,6 +330,8 @@ def _compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
         return "same"
     if known.dated and result.completed_at and _is_before(result.completed_at, known.dated):
         return "older"
+    if known.doc is None:
+        return "version"
     new = {name: value for name, value in _content(msgspec.json.decode(_json(result))).items() if name != "call"}
     new["metadata"] = {name: value for name, value in result.metadata.items() if name not in result.volatile}
     return "less" if only_lacks(new, msgspec.json.decode(known.doc)) else "version"

@@ -19,6 +19,7 @@ from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.pipeline.chosen import MISSING, Chosen, Move, Where, of_deliveries, of_events
 from receiver.pipeline.outbox import Route
+from receiver.store.gone import missing
 from receiver.store.ids import DELIVERY, EVENT, decode, encode
 from receiver.store.records import SinkRow
 from receiver.store.store import Row, Store, Tx
@@ -108,23 +109,26 @@ class Replay:
         return moved
 
     async def replay_deliveries(self, public_ids: Sequence[str]) -> Changed:
-        """Send these again, whatever became of them. Raises NotFound, and UsageError for what is on its way anyway."""
+        """Send these again, whatever became of them. Raises NotFound, Gone, and UsageError for what is on its way anyway."""
         rows = await self._deliveries(public_ids, REPLAYABLE)
         for sink in {row[1] for row in rows}:
             self._known(sink)
         return Changed(matched=len(rows), changed=await self._send_again([row[0] for row in rows], REPLAYABLE))
 
     async def discard_deliveries(self, public_ids: Sequence[str]) -> Changed:
-        """Give these up. Raises NotFound, and UsageError for what has arrived, is under way or given up already."""
+        """Give these up. Raises NotFound, Gone, and UsageError for what has arrived, is under way or given up already."""
         rows = await self._deliveries(public_ids, DISCARDABLE)
         return Changed(matched=len(rows), changed=await self._give_up([row[0] for row in rows], DISCARDABLE))
 
     async def replay_event(self, public_id: str, sink: str | None = None) -> Changed:
-        """Send one event again: to one sink, or to all that it went to and that are still there. Raises NotFound."""
+        """Send one event again: to one sink, or to all that it went to and that are still there.
+
+        Raises NotFound or Gone.
+        """
         self._known(sink)
         number = decode(EVENT, public_id)
         if not await self._store.engine.rows("events_matching", {"id": number, "limit": 1}, ["e.id = :id"]):
-            raise NotFound(f"there is no {public_id}")
+            raise await missing(self._store.engine, EVENT, number, public_id)
         went = [row[0] for row in await self._store.engine.rows("event_sinks", {"id": number})]
         names = [sink] if sink else [name for name in went if name in self._routes]
         changed = [await self._send_events([number], name) for name in names]
@@ -166,7 +170,7 @@ class Replay:
             params = {"id": decode(DELIVERY, public_id), "limit": 1}
             found = await self._store.engine.rows("list_deliveries", params, ["d.id = :id"])
             if not found:
-                raise NotFound(f"there is no {public_id}")
+                raise await missing(self._store.engine, DELIVERY, params["id"], public_id)
             if found[0][5] not in states:
                 raise UsageError(f"{public_id} is {found[0][5]}; expected one that is {' or '.join(states)}")
             rows += found

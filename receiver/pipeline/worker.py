@@ -15,6 +15,7 @@ from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.normalize import Normalize
+from receiver.pipeline.retention import Retention, keeps
 from receiver.pipeline.watch import Watch
 from receiver.store.store import Store
 
@@ -37,9 +38,11 @@ class Worker:
         normalize: Normalize,
         confirm: Confirm,
         runners: Sequence[Runner],
+        *,
         watch: Watch | None = None,
+        retention: Retention | None = None,
     ) -> None:
-        """Without `watch` nobody looks for what goes wrong slowly."""
+        """Without `watch` nobody looks for what goes wrong slowly; without `retention` everything stays."""
         self.runners = tuple(runners)
         self._store = store
         self.normalize = normalize
@@ -47,6 +50,8 @@ class Worker:
         """By step; those of the sinks are counted by their runners."""
         self._confirm = confirm
         self._slow = watch
+        self._retention = retention
+        self._keeping: asyncio.Task[None] | None = None
         self._work = asyncio.Event()
         self._stopping = False
         self._normalizing: asyncio.Task[None] | None = None
@@ -87,6 +92,8 @@ class Worker:
             group.create_task(self._step_by_step("confirm", self._confirm_then_wake, asyncio.Event()))
             group.create_task(self._watch())
             group.create_task(self._look_slowly())
+            if self._retention:
+                self._keeping = group.create_task(self._retention.run())
             self._group = group
             for runner in self.runners:
                 group.create_task(runner.run())
@@ -101,6 +108,8 @@ class Worker:
         self.normalize.change(sources)
         if self._slow is not None:
             self._slow.change(sources)
+        if self._retention is not None:
+            self._retention.change(keeps(sources))
         leaving = [runner for runner in self.runners if runner.name in gone]
         await asyncio.gather(*(runner.stop(grace) for runner in leaving))
         if self._stopping:
@@ -117,6 +126,8 @@ class Worker:
         """Start nothing new, and give what is under way `grace` seconds; may be called again."""
         self._stopping = True
         self.wake()
+        if self._keeping:
+            self._keeping.cancel()
         await asyncio.gather(
             *(ended(task, grace) for task in [self._normalizing] if task),
             *(runner.stop(grace) for runner in self.runners),

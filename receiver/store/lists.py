@@ -15,6 +15,7 @@ from receiver.contract.errors import NotFound
 from receiver.contract.model import DeliveryState, ReceiptState, SinkState, Verdict
 from receiver.contract.times import from_ms
 from receiver.store import shapes
+from receiver.store.gone import gone, missing
 from receiver.store.ids import CALL, DELIVERY, EVENT, RECEIPT, TRANSCRIPT, at, decode, moment
 from receiver.store.listing import MOST, Asked, Listing, equal, fitting, one_of, since, until, word
 from receiver.store.records import SinkRow
@@ -112,9 +113,12 @@ class Lists:
         return shapes.receipt(row)
 
     async def body(self, public_id: str) -> bytes:
-        """Return the exact bytes of a receipt. Raises NotFound."""
+        """Return the exact bytes of a receipt. Raises NotFound or Gone."""
         rows = await self._engine.rows("receipt_body", {"id": decode(RECEIPT, public_id)})
-        found: bytes = _found(rows, public_id)[0]
+        found, state = _found(rows, public_id)
+        if state == ReceiptState.GONE:
+            raise gone(f"the body of {public_id}")
+        assert isinstance(found, bytes)
         return found
 
     async def transcripts(self, given: Mapping[str, str], *, whole: bool = True) -> Page:
@@ -131,12 +135,17 @@ class Lists:
         """Return one transcript as JSON, the newest version where none is named. Raises NotFound."""
         params = {"id": decode(TRANSCRIPT, public_id), "version": version}
         name = public_id if version is None else f"version {version} of {public_id}"
-        return msgspec.Raw(_found(await self._engine.rows("one_transcript", params), name)[0])
+        rows = await self._engine.rows("one_transcript", params)
+        if not rows and not await self._engine.rows("transcript_versions", {"id": params["id"]}):
+            raise await missing(self._engine, TRANSCRIPT, decode(TRANSCRIPT, public_id), name)
+        return msgspec.Raw(_found(rows, name)[0])
 
     async def versions(self, public_id: str) -> list[Shape]:
         """Return where each version of a transcript comes from, oldest first. Raises NotFound."""
-        rows = await self._engine.rows("transcript_versions", {"id": decode(TRANSCRIPT, public_id)})
-        _found(rows, public_id)
+        number = decode(TRANSCRIPT, public_id)
+        rows = await self._engine.rows("transcript_versions", {"id": number})
+        if not rows:
+            raise await missing(self._engine, TRANSCRIPT, number, public_id)
         return [shapes.version(row) for row in rows]
 
     async def calls(self, given: Mapping[str, str]) -> Page:
@@ -212,7 +221,7 @@ class Lists:
                 **{
                     state: waiting.get(name, {}).get(state, 0)
                     for state in ReceiptState
-                    if state is not ReceiptState.NORMALIZED
+                    if state not in (ReceiptState.NORMALIZED, ReceiptState.GONE)
                 },
                 "oldest_waiting": from_ms(moment(oldest[name])) if name in oldest else None,
             }
@@ -238,8 +247,11 @@ class Lists:
         return list(islice(merge(*found, key=lambda row: -row[0]), asked.limit + 1))
 
     async def _one(self, query: str, prefix: str, public_id: str, column: str) -> list[Row]:
-        rows = await self._engine.rows(query, {"id": decode(prefix, public_id), "limit": 1}, [f"{column} = :id"])
-        return [_found(rows, public_id)]
+        number = decode(prefix, public_id)
+        rows = await self._engine.rows(query, {"id": number, "limit": 1}, [f"{column} = :id"])
+        if not rows:
+            raise await missing(self._engine, prefix, number, public_id)
+        return [rows[0]]
 
     async def _blobs(self, query: str, rows: Sequence[Row]) -> dict[int, msgspec.Raw]:
         found = await self._engine.rows(query, {"ids": [row[0] for row in rows]})

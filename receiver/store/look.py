@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import sqlite3
 import stat
 from importlib import resources
@@ -12,9 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from receiver.store import disk
 from receiver.store.opening import PACKAGE
 
-_ENDS = ("", "-wal", "-shm", "-quarantine", "-admin-token")
+_ENDS = ("", "-wal", "-shm", "-open", "-quarantine", "-admin-token")
 
 
 class FileLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,8 @@ class FileLook(msgspec.Struct, frozen=True, kw_only=True):
     readable_by_others: tuple[Path, ...]
     free: int
     """Bytes that are left on the disk."""
+    filesystem: str | None = None
+    """The kind of file system that it is on; None where nobody says."""
     sqlite: tuple[int, ...]
     journal: str | None = None
     schema: int | None = None
@@ -51,9 +53,10 @@ def look(path: Path) -> FileLook:
         folder_writable=os.access(folder, os.W_OK | os.X_OK),
         folder_open=_open_to_others(folder),
         readable_by_others=tuple(one for one in beside if _mode(one) & (stat.S_IRWXG | stat.S_IRWXO)),
-        free=shutil.disk_usage(folder).free if folder.exists() else 0,
+        free=disk.free(path),
+        filesystem=disk.filesystem(path),
         sqlite=sqlite3.sqlite_version_info,
-        newest=_newest(),
+        newest=newest_schema(),
         worked_on=_held(path.with_name(path.name + "-worker")),
     )
     return _inside(seen) if seen.exists and seen.writable else seen
@@ -71,7 +74,8 @@ def _inside(seen: FileLook) -> FileLook:
     return msgspec.structs.replace(seen, schema=schema, journal=journal)
 
 
-def _newest() -> int:
+def newest_schema() -> int:
+    """Return the number of this release's schema."""
     names = resources.files(PACKAGE).joinpath("migrations").iterdir()
     return sum(item.name.endswith(".sql") for item in names)
 

@@ -21,11 +21,11 @@ def sqlite_path(url: str) -> Path:
 async def open_store(url: str, now: Callable[[], float], *, checkpoint: bool = False) -> Store:
     """Open a store as it is: nothing is migrated, nothing registered. `now` is Unix time in seconds.
 
-    Raises ConfigError or StoreUnavailable.
+    Raises ConfigError or StoreUnavailable, this also while it is being restored.
     """
     engine = SqliteEngine(sqlite_path(url), PACKAGE)
     try:
-        await engine.open(checkpoint=checkpoint)
+        await engine.open(checkpoint=checkpoint, shared=True)
     except BaseException:
         await engine.close()  # a connection left open keeps the process from ending
         raise

@@ -62,7 +62,8 @@ class KnownTranscript(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     digest: bytes
     dated: str | None
-    doc: bytes
+    doc: bytes | None
+    """None where its retention has passed."""
     call_key: str | None
     call_doc: bytes | None
 

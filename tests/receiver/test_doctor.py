@@ -7,13 +7,12 @@ import msgspec
 import pytest
 from config_fakes import REGISTRY, Acme, Hose, HoseSettings, made, source
 
-from receiver.config import Config, build
+from receiver.config import Config, LimitSettings, build
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.proof import Check
 from receiver.contract.sink import SinkPorts
 from receiver.doctor import (
-    LEAST_FREE,
     Finding,
     is_loopback,
     of_addresses,
@@ -31,7 +30,7 @@ from receiver.store.lists import COUNTED
 from receiver.store.look import FileLook
 from receiver.store.quarantine.records import QuarantinedRow
 
-SPOOL = 1 << 30
+LIMITS = LimitSettings()
 GOOD = FileLook(
     path=Path("data") / "hookscribe.db",
     exists=True,
@@ -161,7 +160,7 @@ def test_a_source_says_when_it_was_heard() -> None:
 
 def test_a_good_store_is_ok() -> None:
     """Everything that is looked at is said to be as it should."""
-    findings = list(of_store(GOOD, SPOOL))
+    findings = list(of_store(GOOD, LIMITS))
     assert {one.level for one in findings} == {"ok"}
     assert findings[-1].text == "is at work on this store"
 
@@ -174,8 +173,12 @@ def test_a_good_store_is_ok() -> None:
         ({"schema": None, "fault": "file is not a database"}, "problem store: data/hookscribe.db cannot be read"),
         ({"schema": 2}, "problem store: data/hookscribe.db has schema 2, and this release knows 1"),
         ({"schema": 0}, "warning store: data/hookscribe.db has schema 0 of 1"),
-        ({"free": LEAST_FREE - 1}, "problem store: 255 MiB of disk are free: soon"),
-        ({"free": LEAST_FREE}, "warning store: 256 MiB of disk are free, and large bodies alone may take 1,024 MiB"),
+        ({"free": LIMITS.free_disk - 1}, "problem store: 255 MiB of disk are free: soon"),
+        ({"filesystem": "nfs4"}, "problem store: data/hookscribe.db is on a network file system (nfs4)"),
+        (
+            {"free": LIMITS.free_disk},
+            "warning store: 256 MiB of disk are free, and large bodies alone may take 1,024 MiB",
+        ),
         ({"sqlite": (3, 37, 2)}, "problem store: SQLite 3.37.2 is too old"),
         ({"journal": "delete"}, "warning store: SQLite 3.45.1, journal mode delete"),
         ({"folder_open": True}, "warning store: everybody may write to "),
@@ -184,7 +187,7 @@ def test_a_good_store_is_ok() -> None:
 )
 def test_what_is_wrong_with_a_store_is_told(changes: dict[str, Any], line: str) -> None:
     """One fault, one line, with a way out."""
-    findings = [one for one in of_store(msgspec.structs.replace(GOOD, **changes), SPOOL) if one.level != "ok"]
+    findings = [one for one in of_store(msgspec.structs.replace(GOOD, **changes), LIMITS) if one.level != "ok"]
     assert len(findings) == 1
     assert told(findings)[0].startswith(line)
     assert findings[0].way_out
@@ -193,7 +196,7 @@ def test_what_is_wrong_with_a_store_is_told(changes: dict[str, Any], line: str) 
 def test_a_store_that_is_not_there_yet_is_ok() -> None:
     """The first `serve` makes it."""
     seen = msgspec.structs.replace(GOOD, exists=False, writable=False, schema=None, journal=None, worked_on=False)
-    assert told(of_store(seen, SPOOL)) == []
+    assert told(of_store(seen, LIMITS)) == []
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ async def test_disk_full(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     with small_disk(tmp_path / "disk", "24m") as fill:
         config = CONFIG.replace('path = "events.jsonl"', f'path = "{events}"')
-        with serving(tmp_path / "disk", config) as serve:
+        with serving(tmp_path / "disk", config, limits="free_disk = 0") as serve:
             callbacks = Callbacks(serve)
             await callbacks.send("before")
             make_room = fill()

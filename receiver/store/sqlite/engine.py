@@ -13,7 +13,7 @@ from typing import Any
 import aiosqlite
 
 from receiver.contract.errors import SchemaError, StoreError, StoreUnavailable
-from receiver.store import sql
+from receiver.store import locks, sql
 
 PRAGMAS = {
     "journal_mode": "WAL",
@@ -48,13 +48,18 @@ class SqliteEngine:
         self._readers: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
         self._all: list[aiosqlite.Connection] = []
         self._writer: aiosqlite.Connection | None = None
+        self._share: int | None = None
 
-    async def open(self, *, checkpoint: bool = False, pragmas: Mapping[str, str] | None = None) -> None:
-        """Open the file, made if it is not there. `checkpoint`: this process moves the log into the file.
+    async def open(
+        self, *, checkpoint: bool = False, shared: bool = False, pragmas: Mapping[str, str] | None = None
+    ) -> None:
+        """Open the file, made if it is not there. `shared`: until it is closed, nobody puts another in its place.
 
-        Only one connection of all processes may, so that no two do it at once (SQLite's WAL-reset fault, 3.7.0 to
-        3.51.2). Raises StoreUnavailable.
+        `checkpoint`: this process moves the log into the file. Only one connection of all processes may, so that no two
+        do it at once (SQLite's WAL-reset fault, 3.7.0 to 3.51.2). Raises StoreUnavailable.
         """
+        if shared:
+            self._share = locks.share(self.path)
         _make_private(self.path)
         chosen = {**PRAGMAS, **(pragmas or {}), "wal_autocheckpoint": _CHECKPOINT if checkpoint else "0"}
         with _translated(self.path):
@@ -77,6 +82,9 @@ class SqliteEngine:
         self._all.clear()
         self._readers = asyncio.LifoQueue()
         self._writer = None
+        if self._share is not None:
+            os.close(self._share)
+            self._share = None
 
     async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]:
         """Run a named query that reads, and return its rows; `where` holds the conditions for its `{where}`."""

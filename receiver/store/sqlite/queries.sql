@@ -56,12 +56,12 @@ UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread 
 -- receipt_unconfirmed: No confirmation is to be had; the token alone must do.
 UPDATE receipts SET state = 'received' WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'confirming';
 
--- known_transcripts: Transcripts by result key, with their newest version and their call.
+-- known_transcripts: Transcripts by result key, with their newest version and their call; NULL for what is gone.
 SELECT t.source, t.operation, t.job_id, t.id, t.kind, t.call_id, t.status, t.version, t.digest, t.dated, v.doc,
     c.key, c.doc
 FROM json_each(:keys) AS k
 JOIN transcripts AS t ON t.source = k.value ->> 0 AND t.operation = k.value ->> 1 AND t.job_id = k.value ->> 2
-JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+LEFT JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
 LEFT JOIN calls AS c ON c.id = t.call_id;
 
 -- known_calls: Calls by key.
@@ -70,8 +70,9 @@ SELECT key, id, doc FROM calls WHERE key IN (SELECT value FROM json_each(:keys))
 -- add_calls: New calls.
 INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES {rows};
 
--- change_call: A call about which more is known now.
-UPDATE calls SET updated_at = :now, doc = :doc, key = :key WHERE id = :id;
+-- change_call: A call about which more is known now; one that was gone is there again.
+INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES (:id, :key, :now, :now, :doc)
+ON CONFLICT (id) DO UPDATE SET updated_at = :now, doc = :doc, key = :key;
 
 -- add_transcripts: Transcripts, new or with a new version.
 INSERT INTO transcripts
@@ -184,8 +185,8 @@ WHERE {where} ORDER BY id DESC LIMIT :limit;
 -- receipt_window: Where a look at so many receipts ends, newest first, and how many there were.
 SELECT min(id), count(*) FROM (SELECT id FROM receipts WHERE {where} ORDER BY id DESC LIMIT :window);
 
--- receipt_body: The exact bytes of a receipt.
-SELECT body FROM receipts WHERE id = :id;
+-- receipt_body: The exact bytes of a receipt, and its state.
+SELECT body, state FROM receipts WHERE id = :id;
 
 -- whole_receipt: A receipt as the normalizer sees it.
 SELECT id, source, provider, verdict, received_at, tries, headers, coalesce(reread, body) FROM receipts WHERE id = :id;
@@ -211,8 +212,8 @@ SELECT version, receipt_id, created_at, normalizer FROM versions WHERE transcrip
 SELECT id, created_at, updated_at, doc FROM calls WHERE {where} ORDER BY id DESC LIMIT :limit;
 
 -- call_transcripts: Everything said about a call, oldest first, as far as it routes.
-SELECT id, source, provider, operation, job_id, kind, call_id, status, version, received_at FROM transcripts
-WHERE call_id = :id ORDER BY id LIMIT :limit;
+SELECT id, source, provider, operation, job_id, kind, call_id, status, version, received_at FROM transcripts AS t
+WHERE call_id = :id AND EXISTS (SELECT 1 FROM versions AS v WHERE v.transcript_id = t.id) ORDER BY id LIMIT :limit;
 
 -- list_events: Events and how large they are, newest first.
 SELECT e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(length(e.data), length(v.doc), 0) FROM events AS e
@@ -341,3 +342,80 @@ SELECT count(*) FROM (SELECT 1 FROM receipts WHERE source = :source AND id >= :s
 
 -- last_event: The newest event of a type about a source, not older than an id; by the index of types, for types that are rare.
 SELECT max(id) FROM events WHERE type = :type AND id >= :since AND +source = :source;
+
+-- expired_receipts: Receipts of a source before a moment, oldest first, with what they take; those that are gone too.
+SELECT id, size, state FROM receipts
+WHERE source = :source AND id > :after AND id < :before ORDER BY id LIMIT :limit;
+
+-- expired_unreadable: Unreadable receipts of a source before a moment, oldest first, with what they take.
+SELECT id, size, state FROM receipts
+WHERE state = 'unreadable' AND state <> 'normalized' AND source = :source AND id > :after AND id < :before
+ORDER BY id LIMIT :limit;
+
+-- receipts_gone: Of these receipts only what tells a redelivery stays.
+UPDATE receipts SET state = 'gone', headers = :headers, body = x'', reread = NULL, checks = NULL, outcome = NULL,
+    reason = NULL
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = :state;
+
+-- expired_events: Events of a source before a moment, oldest first.
+SELECT id FROM events WHERE source = :source AND id > :after AND id < :before ORDER BY id LIMIT :limit;
+
+-- settled_events: Of these events, those whose time has passed and of which nothing waits for a sink.
+SELECT e.id FROM events AS e
+WHERE e.id IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS d WHERE d.event_id = e.id AND d.state IN ('pending', 'in_flight'))
+  AND e.id < CASE
+    WHEN e.type LIKE '%.failed' OR e.type = 'ops.receipt_unreadable'
+      OR EXISTS (SELECT 1 FROM deliveries AS d WHERE d.event_id = e.id AND d.state = 'dead')
+    THEN :before_failed ELSE :before END;
+
+-- last_delivery: The newest delivery of these events.
+SELECT max(id) FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids));
+
+-- drop_attempts: The tries of these events' deliveries.
+DELETE FROM attempts
+WHERE delivery_id IN (SELECT id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids)));
+
+-- drop_deliveries: The deliveries of these events.
+DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids));
+
+-- drop_events: These events.
+DELETE FROM events WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- expired_transcripts: Transcripts of a source before a moment, oldest first, and whether anything is left of them.
+SELECT t.id, t.received_at, EXISTS (SELECT 1 FROM versions AS v WHERE v.transcript_id = t.id) FROM transcripts AS t
+WHERE t.source = :source AND (t.received_at, t.id) > (:after_ms, :after) AND t.received_at < :before_ms
+ORDER BY t.received_at, t.id LIMIT :limit;
+
+-- settled_transcripts: Of these transcripts, those whose time has passed and that no event is about.
+SELECT t.id FROM transcripts AS t
+WHERE t.id IN (SELECT value FROM json_each(:ids))
+  AND t.received_at < CASE WHEN t.status = 'failed' THEN :failed_ms ELSE :done_ms END
+  AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.transcript_id = t.id);
+
+-- drop_versions: What these transcripts said; their result keys stay.
+DELETE FROM versions WHERE transcript_id IN (SELECT value FROM json_each(:ids));
+
+-- expired_calls: Calls before a moment, oldest first.
+SELECT id FROM calls WHERE id > :after AND id < :before ORDER BY id LIMIT :limit;
+
+-- settled_calls: Of these calls, those that nothing was heard of since a moment, and nothing is left of.
+SELECT c.id FROM calls AS c
+WHERE c.id IN (SELECT value FROM json_each(:ids)) AND c.updated_at < :before_ms
+  AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.call_id = c.id)
+  AND NOT EXISTS (
+    SELECT 1 FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id WHERE t.call_id = c.id);
+
+-- drop_calls: These calls.
+DELETE FROM calls WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- put_retention: Up to here things of a kind may be gone.
+INSERT INTO retention (thing, until) VALUES (:thing, :until)
+ON CONFLICT (thing) DO UPDATE SET until = max(until, excluded.until);
+
+-- gone_until: Up to which id things of a kind may be gone.
+SELECT until FROM retention WHERE thing = :thing;
+
+-- result_key: The transcript of an id, whether anything is left of it or not.
+SELECT version FROM transcripts WHERE id = :id;

@@ -44,7 +44,7 @@ class Work:
         self.sink = Fake()
         render = Renderer(None, None, "")
         runner = Runner(self.sink, one.store, one.outbox, render=render, dice=lambda: 0.5, now=one.clock)
-        self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner], watch)
+        self.worker = Worker(one.store, one.normalize, Confirm(one.store, reread, one.clock), [runner], watch=watch)
         self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
