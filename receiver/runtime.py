@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.reprocess import Reprocess
 from receiver.pipeline.worker import Worker
 from receiver.registry import Registry
 from receiver.store.opening import open_store, sqlite_path
@@ -54,6 +55,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     refusals: QuarantineWriter
     ingest: Ingest | None
     worker: Worker | None
+    reprocess: Reprocess
 
 
 def sources(config: Config, registry: Registry) -> dict[str, Provider[Any]]:
@@ -96,6 +98,18 @@ async def opened(config: Config, registry: Registry) -> AsyncIterator[Runtime]:
 
 
 @contextlib.asynccontextmanager
+async def reprocessing(runtime: Runtime) -> AsyncIterator[Reprocess]:
+    """Give the verb that reads receipts again, with a child of its own for large bodies."""
+    config, store = runtime.config, runtime.store
+    offload = Offload(config.root.limits.normalize_timeout)
+    normalize = Normalize(store, runtime.sources, Outbox((), store.ids), offload=offload)
+    try:
+        yield Reprocess(store, normalize, routes(config), prefix=config.root.event_prefix)
+    finally:
+        await offload.close()
+
+
+@contextlib.asynccontextmanager
 async def running(config: Config, registry: Registry, role: Role = "all") -> AsyncIterator[Running]:
     """Receive, normalize and deliver as long as the block runs; then stop within the grace time.
 
@@ -116,7 +130,8 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
         refusals = QuarantineWriter(runtime.sources, quarantine, config.root.quarantine, ids=store.ids)
         worker = await stack.enter_async_context(_working(runtime)) if role != "web" else None
         ingest = await stack.enter_async_context(_receiving(runtime, refusals, worker)) if role != "worker" else None
-        yield Running(runtime=runtime, refusals=refusals, ingest=ingest, worker=worker)
+        reprocess = await stack.enter_async_context(reprocessing(runtime))
+        yield Running(runtime=runtime, refusals=refusals, ingest=ingest, worker=worker, reprocess=reprocess)
 
 
 @contextlib.asynccontextmanager

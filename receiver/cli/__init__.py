@@ -31,6 +31,7 @@ COMMANDS = {
     "deliveries": ("receiver.cli.lists:deliveries", "List what goes to sinks, or show one delivery."),
     "sinks": ("receiver.cli.actions:sinks", "List sinks; show, pause or resume one."),
     "replay": ("receiver.cli.actions:replay", "Deliver events again."),
+    "reprocess": ("receiver.cli.reprocess:reprocess", "Normalize stored receipts again."),
     "discard": ("receiver.cli.actions:discard", "Give up deliveries, dead or waiting."),
     "keygen": ("receiver.cli.settings:keygen", "Print a new token or webhook key."),
 }

@@ -65,6 +65,8 @@ class KnownTranscript(msgspec.Struct, frozen=True, kw_only=True):
     doc: bytes
     call_key: str | None
     call_doc: bytes | None
+    receipt_id: int = 0
+    """Whose words the newest version holds."""
 
 
 class KnownCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,8 @@ class Writes(msgspec.Struct, kw_only=True):
     events: list[tuple[Any, ...]] = []
     deliveries: list[tuple[Any, ...]] = []
     done: list[Done] = []
+    redone: list[dict[str, Any]] = []
+    """Receipts that were read again: what they are now, and `was_state` and `was_outcome`."""
 
 
 class DueDelivery(msgspec.Struct, frozen=True, gc=False):
