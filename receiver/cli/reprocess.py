@@ -1,7 +1,6 @@
 """The command `reprocess`: today's handler over stored bytes; the difference first, and written where that is said."""
 
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ from receiver.cli.lists import with_runtime
 from receiver.cli.output import cell, json_option, show_one
 from receiver.contract.errors import UsageError
 from receiver.contract.model import ReceiptState
-from receiver.pipeline.differences import as_is, differences, masked
-from receiver.pipeline.reprocess import Ending, Meant, Redone, Summary
+from receiver.pipeline.differences import Shown, as_is, masked
+from receiver.pipeline.reprocess import Ending, Meant, Redone, Summary, as_row
 from receiver.runtime import Runtime, reprocessing
 
 _MOST = 40
 """Differences of one document that are printed for people."""
-
-Shown = Callable[[str, Any], Any]
 
 
 @click.command()
@@ -69,22 +66,8 @@ async def _run(runtime: Runtime, given: dict[str, Any], shown: Shown) -> Summary
     return summary
 
 
-def as_rows(one: Redone, shown: Shown) -> dict[str, Any]:
-    """Return one receipt as programs see it."""
-    changes = [
-        {
-            "subject": change.subject,
-            "event": change.event,
-            "version": change.version,
-            "differences": differences(change.before, change.after, shown),
-        }
-        for change in one.changes
-    ]
-    return {**msgspec.structs.asdict(one), "changes": changes}
-
-
 def _show(one: Redone, shown: Shown, *, as_json: bool) -> None:
-    row = as_rows(one, shown)
+    row = as_row(one, shown)
     if as_json:
         show_one(row, as_json=True)
         return

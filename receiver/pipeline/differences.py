@@ -17,11 +17,13 @@ _PROVIDERS = ("metadata", "analysis.raw", "analysis.insights", "analysis.flags",
 """What holds the provider's own members, whatever their names are."""
 _MISSING = object()
 
+Shown = Callable[[str, Any], Any]
+"""What is shown of the value at a path."""
 Difference = dict[str, Any]
 """A path, and what was there and is there now, each left out where there was or is nothing."""
 
 
-def masked(key: bytes) -> Callable[[str, Any], Any]:
+def masked(key: bytes) -> Shown:
     """Return how values are shown: their length and a digest, keyed so that nobody can try what gives it."""
 
     def shown(path: str, value: Any) -> Any:
@@ -39,7 +41,7 @@ def as_is(_: str, value: Any) -> Any:
     return value
 
 
-def differences(before: bytes | None, after: bytes, shown: Callable[[str, Any], Any]) -> list[Difference]:
+def differences(before: bytes | None, after: bytes, shown: Shown) -> list[Difference]:
     """Return where a document differs from what it was; nothing where it was not there."""
     if before is None:
         return []

@@ -20,6 +20,7 @@ import msgspec
 
 from receiver.contract.errors import Conflict, NotFound, Unreadable, UsageError
 from receiver.contract.model import ReceiptState, Result
+from receiver.pipeline.differences import Shown, differences
 from receiver.pipeline.normalize import Normalize, Read
 from receiver.pipeline.outbox import Key, Outbox, Route
 from receiver.pipeline.replan import Before, Change, Replan
@@ -237,6 +238,20 @@ def _redone(plan: Replan, before: Before, read: Read) -> Redone:
         changes=changes,
         deliveries=len(plan.writes.deliveries) - deliveries,
     )
+
+
+def as_row(one: Redone, shown: Shown) -> dict[str, Any]:
+    """Return one receipt as programs see it: what became of it, and where documents differ."""
+    changes = [
+        {
+            "subject": change.subject,
+            "event": change.event,
+            "version": change.version,
+            "differences": differences(change.before, change.after, shown),
+        }
+        for change in one.changes
+    ]
+    return {**msgspec.structs.asdict(one), "changes": changes}
 
 
 def _remember(remembered: OrderedDict[Key, KnownTranscript], plan: Replan) -> None:
