@@ -24,7 +24,7 @@ COMMANDS = {
     "verify": ("receiver.cli.verify:verify", "Say what proves a request, or what is wrong with it."),
     "quarantine": ("receiver.cli.quarantine:quarantine", "List, show or drop refused requests."),
     "simulate": ("receiver.cli.simulate:simulate", "Sign and send what a provider would."),
-    "receipts": ("receiver.cli.lists:receipts", "List proven callbacks, or show one."),
+    "receipts": ("receiver.cli.receipts:receipts", "List proven callbacks, show, send or record one."),
     "transcripts": ("receiver.cli.lists:transcripts", "List results in our words, or show one whole."),
     "calls": ("receiver.cli.lists:calls", "List calls, or show one with its transcripts."),
     "events": ("receiver.cli.lists:events", "List events, or show one with its deliveries."),
