@@ -54,9 +54,9 @@ def differences(before: bytes | None, after: bytes, shown: Shown) -> list[Differ
 
 
 def _walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if old == new and type(old) is type(new):
-        return
     old_items, new_items = _items(old), _items(new)
+    if old_items is None and new_items is None and old == new and isinstance(old, bool) is isinstance(new, bool):
+        return
     if (old_items is None and new_items is None) or (
         old_items is not None and new_items is not None and isinstance(old, dict) is not isinstance(new, dict)
     ):

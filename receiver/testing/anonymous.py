@@ -29,6 +29,7 @@ _KEPT_MEMBERS = frozenset({
     "timezone", "topic_type", "transcriptionstatus", "type", "version", "creationstatus", "sourcetype",
 })  # fmt: skip
 """Members whose values providers branch on; kept where they are one word."""
+_KEPT_ENDS = ("direction", "kind", "state", "status", "type")
 _KEPT_WORDS = frozenset(
     [
         "agent",
@@ -135,7 +136,9 @@ class Anonymous:
         if _is_kept(value, member):
             return value
         if value.startswith("/") and member.lower() in _KEPT_MEMBERS:
-            return "/".join(one if _PART.fullmatch(one) else self.text(one) for one in value.split("/"))
+            path, mark, query = value.partition("?")
+            parts = [one if _PART.fullmatch(one) else self.text(one) for one in path.split("/")]
+            return "/".join(parts) + mark + self._shaped(query)
         if (inner := _json(value)) is not None:
             return _written(self.document(inner))
         if (moment := _MOMENT.fullmatch(value)) is not None:
@@ -164,7 +167,8 @@ class Anonymous:
     def _run(self, run: str, whole: str) -> str:
         """Replace letters by an inert word of their length and case, digits by others; ids keep to single characters."""
         if run.isdigit():
-            return self._drawn(run, run if len(run) > 3 else whole)
+            drawn = self._drawn(run, run if len(run) > 3 else whole)
+            return "1" + drawn[1:] if drawn[0] == "0" != run[0] else drawn
         if not any(one.isspace() for one in whole) and any(one.isdigit() for one in whole):
             return self._drawn(run, whole + run)
         longest = max(_BY_LENGTH)
@@ -296,11 +300,16 @@ def _convert(provider: Provider[Any], plain: Mapping[str, Any]) -> Any:
 
 
 def _is_kept(value: str, member: str) -> bool:
-    lower = value.lower()
-    one_word = member.lower() in _KEPT_MEMBERS and _WORD.fullmatch(value) and not any(map(str.isdigit, value[12:]))
+    lower, name = value.lower(), member.lower()
+    one_word = (
+        (name in _KEPT_MEMBERS or name.endswith(_KEPT_ENDS))
+        and _WORD.fullmatch(value)
+        and not any(map(str.isdigit, value[12:]))
+    )
+    counted = value.isdigit() and _ABOUT_TIME.search(member)
     return bool(
-        not value or lower in _KEPT_WORDS or one_word or _LABEL.fullmatch(value) or _SMALL.fullmatch(value)
-    )  # fmt: skip
+        not value or lower in _KEPT_WORDS or one_word or counted or _LABEL.fullmatch(value) or _SMALL.fullmatch(value)
+    )
 
 
 def _json(text: str) -> Any:

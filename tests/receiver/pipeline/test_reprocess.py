@@ -1,6 +1,9 @@
 """Reprocess: a normalizer that was wrong, put right over what is stored; only what changed is written and delivered."""
 
 import asyncio
+import contextlib
+import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 from kept import ROUTES, notice, result
+from offload_fakes import Child
 from pipeline_fakes import World, world
 
-from receiver.contract.errors import NotFound, Unreadable, UsageError
+from receiver.contract.errors import Conflict, NotFound, Unreadable, UsageError
 from receiver.contract.model import Call, Progress, Result
 from receiver.pipeline.reprocess import Meant, Redone, Reprocess, Summary
 from receiver.store.ids import RECEIPT, encode
@@ -278,3 +282,48 @@ async def test_beside_a_worker_that_writes_the_same(one: World) -> None:
                      " ON v.transcript_id = t.id AND v.version = t.version")  # fmt: skip
     assert newest == [("newer",)] * 60
     assert one.sql("SELECT count(*) FROM calls") == [(1,)]
+
+
+async def test_a_version_written_in_between_stands(one: World) -> None:
+    """A newer receipt is normalized between reading and writing: the old one is planned again, and gives way."""
+    number = await one.say(result("1", text="wrong"))
+    now_says(one, number, result("1", text="right"))
+    await one.keep(result("1", text="newer"))
+    write = one.store.write
+
+    async def meanwhile(*args: Any, **options: Any) -> None:
+        one.store.write = write  # type: ignore[method-assign]
+        await one.settle()
+        await write(*args, **options)
+
+    one.store.write = meanwhile  # type: ignore[method-assign]
+    done = await again(one, ids=(encode(RECEIPT, number),))
+    assert [redone.result for redone in done] == ["unchanged"]
+    assert one.sql("SELECT doc ->> '$.text' FROM versions ORDER BY version") == [("wrong",), ("newer",)]
+
+
+async def test_conflicts_without_end_are_told(one: World) -> None:
+    """Somebody writes the same all the time: nothing is written, and it says so."""
+    number = await one.say(result("1", text="wrong"))
+    now_says(one, number, result("1", text="right"))
+
+    async def always(*args: Any, **options: Any) -> None:
+        raise Conflict
+
+    one.store.write = always  # type: ignore[method-assign]
+    with pytest.raises(Conflict, match="others write the same all the time; try again"):
+        await again(one)
+
+
+async def test_large_bodies_are_read_by_the_child(one: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes the process down takes only the child, and stays unreadable."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    child = Child(tmp_path)
+    one.sources["acme"] = child
+    body = b"fine " + b"x" * 300_000
+    await one.say(Unreadable("no"), body=b"dies " + b"x" * 300_000)
+    await one.say(Unreadable("no"), body=body)
+    with contextlib.closing(sqlite3.connect(one.path)) as connection, connection:
+        connection.execute("UPDATE receipts SET state = 'unreadable', outcome = NULL, reason = 'no'")
+    assert [redone.result for redone in await again(one)] == ["unreadable", "readable"]
+    assert os.getpid() not in child.asked()
