@@ -252,7 +252,7 @@ def _reading(bodies: Bodies) -> Iterator[Sample]:
 def _working(worker: Worker, known: _Known) -> Iterator[Sample]:
     yield "hookscribe_worker_up", (), worker.trouble() is None
     read = Counter(dict.fromkeys(((name, good) for name in known.names for good in (True, False)), 0))
-    read.update(worker.normalize.read)
+    read.update(worker.normalize.counted)
     for (source, good), count in read.items():
         yield "hookscribe_normalized_total", (known(source), "normalized" if good else "unreadable"), count
     yield "hookscribe_normalize_seconds", (), worker.normalize.seconds

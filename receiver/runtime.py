@@ -26,6 +26,7 @@ from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
 from receiver.pipeline.outbox import Outbox, Route
 from receiver.pipeline.quarantine import QuarantineWriter
+from receiver.pipeline.reprocess import Reprocess
 from receiver.pipeline.retention import Retention, keeps
 from receiver.pipeline.wanted import Wanted
 from receiver.pipeline.watch import Watch
@@ -82,6 +83,7 @@ class Running(msgspec.Struct, kw_only=True):
     refusals: QuarantineWriter
     ingest: Ingest | None
     worker: Worker | None
+    reprocess: Reprocess
     makes: Makes | None = None
 
 
@@ -131,6 +133,18 @@ async def opened(config: Config, registry: Registry) -> AsyncIterator[Runtime]:
 
 
 @contextlib.asynccontextmanager
+async def reprocessing(runtime: Runtime) -> AsyncIterator[Reprocess]:
+    """Give the verb that reads receipts again, with a child of its own for large bodies."""
+    config, store = runtime.config, runtime.store
+    offload = Offload(config.root.limits.normalize_timeout)
+    normalize = Normalize(store, runtime.sources, Outbox((), store.ids), offload=offload)
+    try:
+        yield Reprocess(store, normalize, routes(config), prefix=config.root.event_prefix, wanted=wanted(config))
+    finally:
+        await offload.close()
+
+
+@contextlib.asynccontextmanager
 async def running(config: Config, registry: Registry, role: Role = "all") -> AsyncIterator[Running]:
     """Receive, normalize and deliver as long as the block runs; then stop within the grace time.
 
@@ -150,7 +164,8 @@ async def running(config: Config, registry: Registry, role: Role = "all") -> Asy
             config=config, registry=registry, store=store, sources=sources(config, registry), quarantine=quarantine
         )
         refusals = QuarantineWriter(runtime.sources, quarantine, config.root.quarantine, ids=store.ids)
-        run = Running(runtime=runtime, refusals=refusals, ingest=None, worker=None)
+        reprocess = await stack.enter_async_context(reprocessing(runtime))
+        run = Running(runtime=runtime, refusals=refusals, ingest=None, worker=None, reprocess=reprocess)
         if role != "web":
             run.makes, run.worker = await stack.enter_async_context(_working(runtime))
         if role != "worker":

@@ -186,7 +186,7 @@ def test_fields_are_in_the_tables(shape: type[msgspec.Struct]) -> None:
 
 def test_the_api_is_in_the_table() -> None:
     """Each endpoint, with its method."""
-    api = Api(Lists(cast("Any", None)), cast("Any", None), sources={}, sinks={}, now=time.time)
+    api = Api(Lists(cast("Any", None)), cast("Any", None), cast("Any", None), sources={}, sinks={}, now=time.time)
     told = {path.split()[-1] for path in rows(OPERATING) if "/api/v1" in path}
     assert told == {f"/api/v1{getattr(route, 'path', '')}" for route in api.routes()}
 

@@ -8,6 +8,7 @@ HookscribeError
 ├── Unreadable             proven bytes that today's code cannot read
 ├── StoreError
 │   ├── StoreUnavailable   cannot keep anything now; try again
+│   ├── Conflict           somebody else wrote the same meanwhile; read again and try again
 │   └── SchemaError        the store and this release do not fit
 └── Overloaded             a bound on memory, disk or time was reached
 """
@@ -49,6 +50,10 @@ class StoreError(HookscribeError):
 
 class StoreUnavailable(StoreError):
     """The store cannot keep anything now; the sender is asked to come again."""
+
+
+class Conflict(StoreError):
+    """Somebody else wrote the same meanwhile; nothing was written, and it can be tried again."""
 
 
 class SchemaError(StoreError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from receiver.contract.errors import StoreError, Unreadable
+from receiver.contract.errors import Conflict, StoreError, Unreadable
 from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
 from receiver.contract.provider import Provider
 from receiver.pipeline.histogram import SECONDS, Histogram
@@ -28,6 +28,8 @@ _LARGE = 256 * 1024
 _YIELD_EVERY = 16
 _TRIES = 3
 """Crashes after which a receipt is given up."""
+_CONFLICTS = 5
+"""Times that a batch is planned and written before it waits, where another process writes the same."""
 _SUSPECT = 2
 """Deaths of the worker after which a process of its own must show whether the receipt or something else killed it."""
 
@@ -54,7 +56,7 @@ class Normalize:
         self._outbox = outbox
         self._offload = offload
         self._claim = 0
-        self.read: Counter[tuple[str, bool]] = Counter()
+        self.counted: Counter[tuple[str, bool]] = Counter()
         """Receipts by source, and whether they could be read."""
         self.seconds = Histogram(SECONDS)
         """How long batches took."""
@@ -80,16 +82,15 @@ class Normalize:
             return 0
         begun = time.perf_counter()
         try:
-            read = [await self._read(place, receipt) for place, receipt in enumerate(batch)]
-            plan = await self._plan(read)
-            await self._store.write(plan.writes, claim=self._claim)
+            read = [await self.read(place, receipt) for place, receipt in enumerate(batch)]
+            await self._write(read)
         except asyncio.CancelledError:
             with contextlib.suppress(StoreError):
                 await asyncio.shield(self._release())
             raise
         self._claim = 0
         self.seconds.add(time.perf_counter() - begun)
-        self.read.update((receipt.source, not isinstance(found, Unreadable)) for receipt, _, found in read)
+        self.counted.update((receipt.source, not isinstance(found, Unreadable)) for receipt, _, found in read)
         _log(read)
         return len(batch)
 
@@ -108,9 +109,21 @@ class Normalize:
             await self._store.release(self._claim)
             self._claim = 0
 
+    async def _write(self, read: list[Read]) -> None:
+        """Plan and write; where another process changed the same transcripts meanwhile, once more from what is there."""
+        for tries in range(_CONFLICTS, 0, -1):
+            plan = await self._plan(read)
+            try:
+                await self._store.write(plan.writes, claim=self._claim)
+            except Conflict:
+                if tries == 1:
+                    raise
+                continue
+            return
+
     async def _plan(self, read: list[Read]) -> Plan:
         """Plan what follows from a batch; a receipt that cannot be written becomes unreadable, and the rest goes on."""
-        known, calls = await self._known(read)
+        known, calls = await self.known(read)
         while True:
             plan = self._outbox.plan(self._store.now_ms(), known, calls)
             spoiled = _fill(plan, read)
@@ -120,7 +133,8 @@ class Normalize:
             receipt, normalizer, _ = read[place]
             read[place] = (receipt, normalizer, Unreadable(f"what it says cannot be written: {type(error).__name__}"))
 
-    async def _known(self, read: Sequence[Read]) -> tuple[list[KnownTranscript], list[KnownCall]]:
+    async def known(self, read: Sequence[Read]) -> tuple[list[KnownTranscript], list[KnownCall]]:
+        """Return what the store has of the transcripts and calls that receipts speak of."""
         said = [(receipt, outcome) for receipt, _, found in read if isinstance(found, tuple) for outcome in found]
         results = {(receipt.source, one.operation, one.job_id) for receipt, one in said if isinstance(one, Result)}
         calls = {call_key(receipt.source, one.call) for receipt, one in said if isinstance(one, Result | Notice)}
@@ -128,7 +142,8 @@ class Normalize:
         keys = sorted(key for key in calls if key)
         return known, await self._store.known_calls(keys) if keys else []
 
-    async def _read(self, place: int, receipt: StoredReceipt) -> Read:
+    async def read(self, place: int, receipt: StoredReceipt) -> Read:
+        """Ask today's handler what a receipt says; `place` in its batch, so that others get their turn."""
         if place % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
         provider = self._provider(receipt)

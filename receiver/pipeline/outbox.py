@@ -113,6 +113,7 @@ class Plan:
         self._known: dict[Key, KnownTranscript] = {(one.source, one.operation, one.job_id): one for one in known}
         self._calls: dict[int, KnownCall] = {}
         self._call_ids: dict[str, int] = {}
+        self._lost = {one.call_id for one in self._known.values() if one.call_doc is None}
         for one in self._known.values():
             self._note(KnownCall(key=one.call_key, id=one.call_id, doc=one.call_doc or b"{}"))
         for call in calls:
@@ -192,7 +193,7 @@ class Plan:
     def _result(self, receipt: StoredReceipt, normalizer: str, result: Result) -> dict[str, Any]:
         known = self._known.get((receipt.source, result.operation, result.job_id))
         digest = result_digest(result)
-        kept_as = "new" if known is None else _compared(known, result, digest)
+        kept_as = "new" if known is None else self._judged(known, receipt, result, digest)
         if known is not None and kept_as != "version":
             return {"transcript": encode(TRANSCRIPT, known.id), "version": known.version, "as": kept_as}
         event_type = f"{result.kind}.{_what_happened(known, result)}"
@@ -202,6 +203,10 @@ class Plan:
         version = known.version + 1 if known else 1
         self._add_version(receipt, normalizer, result, digest, (number, version))
         return {"transcript": encode(TRANSCRIPT, number), "version": version, "as": kept_as}
+
+    def _judged(self, known: KnownTranscript, receipt: StoredReceipt, result: Result, digest: bytes) -> str:  # noqa: ARG002
+        """Say what a result is for a transcript that is there: `version`, or why it is none."""
+        return compared(known, result, digest)
 
     def _add_version(
         self, receipt: StoredReceipt, normalizer: str, result: Result, digest: bytes, place: tuple[int, int]
@@ -238,6 +243,7 @@ class Plan:
             doc=doc,
             call_key=self._calls[call_id].key,
             call_doc=self._calls[call_id].doc,
+            receipt_id=receipt.id,
         )
 
     def _call(self, source: str, facts: Call | None, belongs_to: int | None = None) -> tuple[int, Call]:
@@ -267,7 +273,12 @@ class Plan:
         if call != before:
             doc, key = _json(call), known.key or key
             self._note(KnownCall(key=key, id=known.id, doc=doc))
-            self.writes.changed_calls.append({"id": known.id, "now": self._now, "doc": doc, "key": key})
+            if known.id in self._lost:
+                self._lost.discard(known.id)
+                self.writes.calls.append((known.id, key, self._now, self._now, doc))
+            else:
+                change = {"id": known.id, "now": self._now, "doc": doc, "key": key, "before": known.doc}
+                self.writes.changed_calls.append(change)
         return call
 
     def _note(self, call: KnownCall) -> None:
@@ -324,7 +335,7 @@ def only_lacks(new: Any, old: Any) -> bool:
     return bool(new == old)
 
 
-def _compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
+def compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
     """Say what another result for a known transcript is: `same`, `older`, `less` (it only lacks things), `version`."""
     if known.digest == digest:
         return "same"
@@ -332,18 +343,19 @@ def _compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
         return "older"
     if known.doc is None:
         return "version"
-    new = {name: value for name, value in _content(msgspec.json.decode(_json(result))).items() if name != "call"}
-    new["metadata"] = {name: value for name, value in result.metadata.items() if name not in result.volatile}
-    return "less" if only_lacks(new, msgspec.json.decode(known.doc)) else "version"
+    return "less" if only_lacks(content(result), msgspec.json.decode(known.doc)) else "version"
+
+
+def content(result: Result) -> dict[str, Any]:
+    """Return what a result says of its own as JSON has it: without its call, and without what differs between copies."""
+    said = msgspec.json.decode(_json(result))
+    said["metadata"] = {name: value for name, value in said["metadata"].items() if name not in result.volatile}
+    return {name: said[name] for name in _MEMBERS if name != "call"}
 
 
 def _is_before(one: str, other: str) -> bool:
     """Compare two times as the public shape has them, with a fraction of the second or without."""
     return one.removesuffix("Z") < other.removesuffix("Z")
-
-
-def _content(transcript: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: transcript[name] for name in _MEMBERS}
 
 
 def _what_happened(known: KnownTranscript | None, result: Result) -> str:

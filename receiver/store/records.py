@@ -66,6 +66,8 @@ class KnownTranscript(msgspec.Struct, frozen=True, kw_only=True):
     """None where its retention has passed."""
     call_key: str | None
     call_doc: bytes | None
+    receipt_id: int = 0
+    """Whose words the newest version holds."""
 
 
 class KnownCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class Writes(msgspec.Struct, kw_only=True):
     events: list[tuple[Any, ...]] = []
     deliveries: list[tuple[Any, ...]] = []
     done: list[Done] = []
+    redone: list[dict[str, Any]] = []
+    """Receipts that were read again: what they are now, and `was_state` and `was_outcome`."""
 
 
 class DueDelivery(msgspec.Struct, frozen=True, gc=False):

@@ -1,11 +1,12 @@
 """The domain verbs: what the steps of the path ask of the store, written once over an engine."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from receiver.contract.errors import Conflict
 from receiver.contract.model import DeliveryState, ReceiptState
 from receiver.store.ids import Ids
 from receiver.store.records import (
@@ -31,7 +32,7 @@ class Tx(Protocol):
     async def rows(self, name: str, params: Params | None = None) -> list[Row]: ...
     async def run(self, name: str, params: Params | None = None) -> int: ...
     async def insert(self, name: str, rows: Sequence[Row]) -> int: ...
-    async def run_many(self, name: str, rows: Sequence[Params]) -> None: ...
+    async def run_many(self, name: str, rows: Sequence[Params]) -> int: ...
 
 
 class Engine(Protocol):
@@ -129,6 +130,10 @@ class Store:
     async def _receipts(self, ids: list[int]) -> list[StoredReceipt]:
         return [StoredReceipt(*row) for row in await self.engine.rows("receipts_by_id", {"ids": ids})] if ids else []
 
+    async def receipts(self, ids: Sequence[int]) -> list[StoredReceipt]:
+        """Return receipts as the normalizer sees them, by id."""
+        return await self._receipts(list(ids))
+
     async def release(self, claim: int) -> None:
         """Give a claim back without having done anything."""
         await self.engine.write("release_claim", {"id": claim})
@@ -157,15 +162,20 @@ class Store:
         return [KnownCall(key=key, id=number, doc=doc) for key, number, doc in rows]
 
     async def write(self, writes: Writes, *, claim: int = 0) -> None:
-        """Write what receipts became: transcripts, events, the outbox and the receipts' states, all or nothing."""
+        """Write what receipts became: transcripts, events, the outbox and the receipts' states, all or nothing.
+
+        Raises Conflict, with nothing written, where a transcript, a call or a receipt that is read again is not any
+        more what it was when the batch was planned: another process wrote it in between.
+        """
         async with self.engine.transaction() as tx:
             await _insert(tx, "add_calls", writes.calls)
-            await tx.run_many("change_call", writes.changed_calls)
-            await _insert(tx, "add_transcripts", list(writes.transcripts.values()))
+            _all(await tx.run_many("change_call", writes.changed_calls), writes.changed_calls)
+            _all(await _insert(tx, "add_transcripts", [*writes.transcripts.values()]), writes.transcripts)
             await _insert(tx, "add_versions", writes.versions)
             await _insert(tx, "add_events", writes.events)
             await _insert(tx, "add_deliveries", writes.deliveries)
             await tx.run_many("receipt_done", [msgspec.structs.asdict(done) for done in writes.done])
+            _all(await tx.run_many("receipt_redone", writes.redone), writes.redone)
             if claim:
                 await tx.run("release_claim", {"id": claim})
 
@@ -254,6 +264,10 @@ def _within(sizes: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:
     return ids
 
 
-async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> None:
-    if rows:
-        await tx.insert(name, rows)
+async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> int:
+    return await tx.insert(name, rows) if rows else 0
+
+
+def _all(changed: int, wanted: Collection[Any]) -> None:
+    if changed != len(wanted):
+        raise Conflict

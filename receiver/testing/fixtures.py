@@ -18,8 +18,9 @@ import msgspec
 from receiver.config.convert import read_table
 from receiver.config.interpolate import interpolate
 from receiver.config.words import Problems
+from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Notice, Outcome, Progress, Receipt, Result, Verdict
-from receiver.contract.proof import Proven
+from receiver.contract.proof import Proven, Refused
 from receiver.contract.provider import Provider, Reply
 
 
@@ -99,6 +100,23 @@ def receipt_of(proven: Proven, provider: str, receipt_id: str = "rcp_test") -> R
         headers=request.headers,
         body=request.body,
     )
+
+
+def observed(provider: Provider[Any], case: Case) -> dict[str, Any]:
+    """Run one case and return what happened, in the form of expected.json."""
+    reply = provider.handshake(case.request())
+    if reply is not None:
+        return {"handshake": reply_as_expected(reply)}
+    proof = provider.prove(case.request(), case.now)
+    if isinstance(proof, Refused):
+        return {"refused": str(proof.reason)}
+    key = provider.message_key(proof)
+    head = {"verdict": str(proof.verdict), "message_key": key.decode("utf-8", "backslashreplace")}
+    try:
+        outcomes = provider.normalize(receipt_of(proof, provider.name))
+    except Unreadable as error:
+        return {**head, "unreadable": str(error)}
+    return {**head, "outcomes": as_expected(outcomes)}
 
 
 def reply_as_expected(reply: Reply) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
-from receiver.testing.fixtures import Case, as_expected, bare, load_cases, receipt_of, reply_as_expected, settings_of
+from receiver.testing.fixtures import Case, bare, load_cases, observed, receipt_of, settings_of
 from receiver.testing.forms import read_form, with_part
 
 PRINTABLE = re.compile(rb"[ -~]*")
@@ -52,20 +52,7 @@ class ProviderContract:
 
     def observed(self, case: Case) -> dict[str, Any]:
         """Run one case and return what happened, in the form of expected.json."""
-        provider = self.build(case)
-        reply = provider.handshake(case.request())
-        if reply is not None:
-            return {"handshake": reply_as_expected(reply)}
-        proof = provider.prove(case.request(), case.now)
-        if isinstance(proof, Refused):
-            return {"refused": str(proof.reason)}
-        key = provider.message_key(proof)
-        head = {"verdict": str(proof.verdict), "message_key": key.decode("utf-8", "backslashreplace")}
-        try:
-            outcomes = provider.normalize(receipt_of(proof, provider.name))
-        except Unreadable as error:
-            return {**head, "unreadable": str(error)}
-        return {**head, "outcomes": as_expected(outcomes)}
+        return observed(self.build(case), case)
 
     def test_every_leaf_is_found_or_ignored_with_a_reason(self) -> None:
         """Changing any leaf changes the outcome outside `analysis.raw`, or the provider's table says why not."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from receiver.contract.errors import StoreError
+from receiver.contract.errors import Conflict, StoreError
 from receiver.contract.model import DeliveryState, ReceiptState, SinkState, Verdict
 from receiver.store.ids import at
 from receiver.store.records import Done, SinkRow, Writes, pack_headers
@@ -165,6 +165,33 @@ class StoreContract:
                 await store.write(Writes(transcripts={key: row}, versions=versions))
             (known,) = await store.known_transcripts([key, ("acme", "transcription", "none")])
             assert (known.id, known.version, known.status, known.doc) == (number, 2, "completed", b'{"v":2}')
+
+    async def test_who_comes_second_is_told(self) -> None:
+        """A transcript, a call or a receipt that is not any more what a writer saw is a conflict, and all stays."""
+        async with self.opened(Clock()) as store:
+            key = ("acme", "transcription", "job")
+            number, other, call = (store.ids.next() for _ in range(3))
+            row = ("acme", "acme", *key[1:], "transcript", call, "completed")
+            version: Row = (number, 1, 1, NOON, "acme/1", b"{}")
+            made: Row = (call, "key", 0, 0, b"{}")
+            await store.write(
+                Writes(calls=[made], transcripts={key: (number, *row, 1, b"d", None, NOON)}, versions=[version])
+            )
+            change = {"id": call, "now": NOON, "doc": b"[]", "key": "key"}
+            redone = {"id": 1, "state": "normalized", "outcome": None, "reason": None}
+            for writes in (
+                Writes(transcripts={key: (other, *row, 1, b"d", None, NOON)}),
+                Writes(transcripts={key: (number, *row, 1, b"d", None, NOON)}),
+                Writes(versions=[version]),
+                Writes(calls=[(other, "key", 0, 0, b"{}")]),
+                Writes(changed_calls=[{**change, "before": b"old"}]),
+                Writes(redone=[{**redone, "was_state": "unreadable", "was_outcome": None}]),
+            ):
+                with pytest.raises(Conflict):
+                    await store.write(writes)
+            await store.write(Writes(changed_calls=[{**change, "before": b"{}"}]))
+            (known,) = await store.known_transcripts([key])
+            assert (known.id, known.version, known.call_doc, known.receipt_id) == (number, 1, b"[]", 1)
 
     async def test_deliveries_come_when_they_are_due(self) -> None:
         """Those of the sink whose time has come, within bounds; each is counted and given out once."""

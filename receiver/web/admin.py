@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,17 +18,17 @@ from receiver.contract.errors import HookscribeError, StoreError, UsageError
 from receiver.metrics import CONTENT_TYPE, Metrics
 from receiver.pipeline.chosen import Chosen, Move
 from receiver.pipeline.replay import Changed, Moved, Replay
+from receiver.pipeline.reprocess import Reprocess
 from receiver.store.lists import Lists, Page, named, part
 from receiver.store.store import Store
+from receiver.web.again import Again
 from receiver.web.overview import Overview
 from receiver.web.problems import explain, problem
-from receiver.web.reading import read_body
+from receiver.web.reading import read_order
 from receiver.web.sessions import Sessions
 from receiver.web.shield import Hosts, Shield, TokenNeeded
 
 _READY_SECONDS = 2.0
-
-OrderT = TypeVar("OrderT", bound=msgspec.Struct)
 
 
 class Order(Chosen, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +57,7 @@ class Api:
         self,
         lists: Lists,
         replay: Replay,
+        reprocess: Reprocess,
         *,
         sources: Mapping[str, str],
         sinks: Mapping[str, str],
@@ -65,6 +66,7 @@ class Api:
         """`sources` and `sinks` are the configured ones: name and provider, name and kind."""
         self._lists = lists
         self._replay = replay
+        self._again = Again(reprocess)
         self._providers = sources
         self._kinds = sinks
         self._now = now
@@ -73,7 +75,9 @@ class Api:
         """Return the routes, relative to /api/v1."""
         return [
             Route("/receipts", _listed(self._lists.receipts)),
+            Route("/receipts/reprocess", self._again.many, methods=["POST"]),
             Route("/receipts/{id}", _shown(self._lists.receipt)),
+            Route("/receipts/{id}/reprocess", self._again.one, methods=["POST"]),
             Route("/receipts/{id}/body", self.body),
             Route("/transcripts", _listed(self._lists.transcripts)),
             Route("/transcripts/{id}", self.transcript),
@@ -146,21 +150,21 @@ class Api:
 
     async def replay(self, request: Request) -> Response:
         """Replay deliveries, by ids or by a filter."""
-        order = await _order(request, Order)
+        order = await read_order(request, Order)
         if order.ids:
             return _changed(await self._replay.replay_deliveries(_only_ids(order)))
         return _changed(await self._replay.replay(order, dry_run=order.dry_run))
 
     async def discard(self, request: Request) -> Response:
         """Discard deliveries, by ids or by a filter."""
-        order = await _order(request, Order)
+        order = await read_order(request, Order)
         if order.ids:
             return _changed(await self._replay.discard_deliveries(_only_ids(order)))
         return _changed(await self._replay.discard(order, dry_run=order.dry_run))
 
     async def move(self, request: Request) -> Response:
         """Give what waits for one sink to another."""
-        order = await _order(request, MoveOrder)
+        order = await read_order(request, MoveOrder)
         return _changed(await self._replay.move(order, dry_run=order.dry_run))
 
     async def replay_one(self, request: Request) -> Response:
@@ -173,7 +177,7 @@ class Api:
 
     async def replay_event(self, request: Request) -> Response:
         """Replay one event, to one sink or to all that it went to."""
-        order = await _order(request, EventOrder, default=EventOrder())
+        order = await read_order(request, EventOrder, default=EventOrder())
         return _changed(await self._replay.replay_event(request.path_params["id"], order.sink))
 
 
@@ -214,6 +218,7 @@ def admin_app(
     *,
     store: Store,
     replay: Replay,
+    reprocess: Reprocess,
     sources: Mapping[str, str],
     sinks: Mapping[str, str],
     sessions: Sessions,
@@ -228,7 +233,7 @@ def admin_app(
     need the token, with their whole paths. `now` is Unix time in seconds; `trouble` as in `probes`.
     """
     lists = Lists(store.engine)
-    api = Api(lists, replay, sources=sources, sinks=sinks, now=now)
+    api = Api(lists, replay, reprocess, sources=sources, sinks=sinks, now=now)
     overview = Overview(lists, sessions, hosts, sources=sources, sinks=sinks, now=now)
     behind = [*overview.behind(), *probes(store, trouble), *extra, Mount("/api/v1", routes=api.routes())]
     guarded = Mount("", routes=behind, middleware=[Middleware(TokenNeeded, sessions=sessions)])
@@ -279,17 +284,6 @@ def _only_ids(order: Order) -> tuple[str, ...]:
     if order != Order(ids=order.ids):
         raise UsageError("ids: they stand alone, without a filter")
     return order.ids
-
-
-async def _order(request: Request, kind: type[OrderT], default: OrderT | None = None) -> OrderT:
-    body = await read_body(request)
-    if not body and default is not None:
-        return default
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, ValueError) as error:
-        known = ", ".join(kind.__struct_encode_fields__)
-        raise UsageError(f"expected a JSON object with any of {known}: {error}") from None
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

@@ -21,6 +21,7 @@ STATUS: dict[type[HookscribeError], int] = {
     errors.Unreadable: 422,
     errors.StoreError: 500,
     errors.StoreUnavailable: 503,
+    errors.Conflict: 409,
     errors.SchemaError: 503,
     errors.Overloaded: 503,
 }

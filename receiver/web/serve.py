@@ -174,6 +174,7 @@ def _admin(run: Running, sessions: Sessions, metrics: Metrics) -> ASGIApp:
     return admin_app(
         store=store,
         replay=Replay(store, routes(config), prefix=config.root.event_prefix),
+        reprocess=run.reprocess,
         sources={name: settings.provider for name, settings in config.sources.items()},
         sinks={name: settings.kind for name, settings in config.sinks.items()},
         sessions=sessions,

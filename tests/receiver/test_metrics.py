@@ -79,7 +79,7 @@ async def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
     """An unreadable receipt is in the counter and among those that are not normalized."""
     async with running(configured(tmp_path), REGISTRY) as run:
         await take(run, [b"\xff"])
-        await until(lambda: run.worker and run.worker.normalize.read["acme", False])
+        await until(lambda: run.worker and run.worker.normalize.counted["acme", False])
         seen = await read(run)
     assert seen["hookscribe_normalized_total", ("unreadable", "acme")] == 1
     assert seen["hookscribe_receipts", ("unreadable",)] == 1
@@ -147,7 +147,7 @@ async def test_labels_are_few_and_ours(tmp_path: Path) -> None:
         for number in range(3):
             run.refusals.note(request, Refused(reason=f"made-up-{number}"))  # type: ignore[arg-type]
         assert run.worker is not None
-        run.worker.normalize.read["gone", True] += 2
+        run.worker.normalize.counted["gone", True] += 2
         seen = await read(run)
     assert seen["hookscribe_refusals_total", ("other", "acme")] == 3
     assert seen["hookscribe_normalized_total", ("normalized", "")] == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiosqlite
 
-from receiver.contract.errors import SchemaError, StoreError, StoreUnavailable
+from receiver.contract.errors import Conflict, SchemaError, StoreError, StoreUnavailable
 from receiver.store import locks, sql
 
 PRAGMAS = {
@@ -237,10 +237,12 @@ class Transaction:
             made += cursor.rowcount
         return made
 
-    async def run_many(self, name: str, rows: Sequence[Params]) -> None:
-        """Run a named statement once for each set of parameters."""
-        if rows:
-            await self._connection.executemany(self._engine._sql[name], [_plain(row) for row in rows])  # noqa: SLF001
+    async def run_many(self, name: str, rows: Sequence[Params]) -> int:
+        """Run a named statement once for each set of parameters; return how many rows were changed together."""
+        if not rows:
+            return 0
+        cursor = await self._connection.executemany(self._engine._sql[name], [_plain(row) for row in rows])  # noqa: SLF001
+        return cursor.rowcount
 
 
 def _make_private(path: Path) -> None:
@@ -268,6 +270,8 @@ def _translated(path: Path) -> Any:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"{path}: {error}") from error
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path}: {error}") from error
 

@@ -50,6 +50,17 @@ UPDATE receipts SET state = 'received', reason = NULL WHERE id IN (
       AND source IN (SELECT value FROM json_each(:sources))
     LIMIT :limit);
 
+-- receipts_to_reprocess: Receipts that a filter finds, oldest first: how large they are, and what they became.
+SELECT id, coalesce(length(reread), size), state, outcome, reason FROM receipts
+WHERE {where} ORDER BY id LIMIT :limit;
+
+-- event_contents: What events say of their own: those about a transcript are left out.
+SELECT id, type, data FROM events WHERE id IN (SELECT value FROM json_each(:ids)) AND data IS NOT NULL;
+
+-- receipt_redone: What a receipt became when it was read again, where nobody else has read it again meanwhile.
+UPDATE receipts SET state = :state, outcome = :outcome, reason = :reason
+WHERE id = :id AND state = :was_state AND outcome IS :was_outcome;
+
 -- receipt_confirmed: The provider's own answer, which counts instead of the body that came.
 UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread WHERE id = :id AND state = 'confirming';
 
@@ -58,7 +69,7 @@ UPDATE receipts SET state = 'received' WHERE id IN (SELECT value FROM json_each(
 
 -- known_transcripts: Transcripts by result key, with their newest version and their call; NULL for what is gone.
 SELECT t.source, t.operation, t.job_id, t.id, t.kind, t.call_id, t.status, t.version, t.digest, t.dated, v.doc,
-    c.key, c.doc
+    c.key, c.doc, v.receipt_id
 FROM json_each(:keys) AS k
 JOIN transcripts AS t ON t.source = k.value ->> 0 AND t.operation = k.value ->> 1 AND t.job_id = k.value ->> 2
 LEFT JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
@@ -70,17 +81,18 @@ SELECT key, id, doc FROM calls WHERE key IN (SELECT value FROM json_each(:keys))
 -- add_calls: New calls.
 INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES {rows};
 
--- change_call: A call about which more is known now; one that was gone is there again.
+-- change_call: A call about which more is known now, where it still is what it was before; one that was gone is there again.
 INSERT INTO calls (id, key, created_at, updated_at, doc) VALUES (:id, :key, :now, :now, :doc)
-ON CONFLICT (id) DO UPDATE SET updated_at = :now, doc = :doc, key = :key;
+ON CONFLICT (id) DO UPDATE SET updated_at = :now, doc = :doc, key = :key WHERE doc = :before;
 
--- add_transcripts: Transcripts, new or with a new version.
+-- add_transcripts: Transcripts, new or with a new version; one that another process made or changed stays as it is.
 INSERT INTO transcripts
     (id, source, provider, operation, job_id, kind, call_id, status, version, digest, dated, received_at)
 VALUES {rows}
 ON CONFLICT (source, operation, job_id) DO UPDATE SET
     call_id = excluded.call_id, status = excluded.status, version = excluded.version, digest = excluded.digest,
-    dated = excluded.dated, received_at = excluded.received_at;
+    dated = excluded.dated, received_at = excluded.received_at
+WHERE transcripts.id = excluded.id AND transcripts.version < excluded.version;
 
 -- add_versions: What transcripts say, version by version.
 INSERT INTO versions (transcript_id, version, receipt_id, created_at, normalizer, doc) VALUES {rows};

@@ -20,7 +20,7 @@ import pytest
 from offload_fakes import Child
 from pipeline_fakes import PATIENCE, World, until, world
 
-from receiver.contract.errors import StoreError, StoreUnavailable, Unreadable
+from receiver.contract.errors import Conflict, StoreError, StoreUnavailable, Unreadable
 from receiver.contract.model import Call, Notice, Progress, Receipt, Result, Verdict
 from receiver.pipeline import normalize as normalize_module
 from receiver.pipeline import offload as offload_module
@@ -198,6 +198,41 @@ async def test_a_store_that_fails_counts_no_crash(one: World, times: int) -> Non
     assert one.types() == ["transcript.completed"]
     assert await one.store.reclaim() == 0
     assert one.sql("SELECT tries FROM receipts") == [(0,)]
+
+
+async def test_a_conflict_is_planned_again(one: World) -> None:
+    """Another process wrote the same transcript in between: this one becomes its next version, at once."""
+    await one.say(RESULT)
+    await one.keep(msgspec.structs.replace(RESULT, text="mine"))
+    write = one.store.write
+
+    async def meanwhile(*args: Any, **options: Any) -> None:
+        one.store.write = write  # type: ignore[method-assign]
+        with contextlib.closing(sqlite3.connect(one.path)) as connection, connection:
+            connection.execute("INSERT INTO versions SELECT transcript_id, 2, 1, 0, 'x', doc FROM versions")
+            connection.execute("UPDATE transcripts SET version = 2")
+        await write(*args, **options)
+
+    one.store.write = meanwhile  # type: ignore[method-assign]
+    assert await one.normalize.step() == 1
+    assert one.sql("SELECT version FROM transcripts") == [(3,)]
+    assert one.sql("SELECT count(*) FROM claims") == [(0,)]
+
+
+async def test_conflicts_without_end_are_no_crash(one: World) -> None:
+    """After some it waits, as for a store that fails."""
+    await one.keep(RESULT)
+    write = one.store.write
+
+    async def always(*args: Any, **options: Any) -> None:
+        raise Conflict
+
+    one.store.write = always  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        await one.normalize.step()
+    one.store.write = write  # type: ignore[method-assign]
+    await one.settle()
+    assert one.types() == ["transcript.completed"]
 
 
 @pytest.mark.parametrize("broken", [False, True])

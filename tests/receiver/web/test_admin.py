@@ -20,7 +20,11 @@ from starlette.types import ASGIApp, Message
 from receiver.config import ListenSettings, RootSettings
 from receiver.contract.model import DeliveryState
 from receiver.contract.proof import digest
+from receiver.pipeline.normalize import Normalize
+from receiver.pipeline.offload import Offload
+from receiver.pipeline.outbox import Outbox
 from receiver.pipeline.replay import Replay
+from receiver.pipeline.reprocess import Reprocess
 from receiver.store.ids import DELIVERY, RECEIPT, encode
 from receiver.store.lists import Lists
 from receiver.store.records import pack_headers
@@ -63,12 +67,18 @@ async def _boom(_: Request) -> Response:
     raise RuntimeError("canary")
 
 
+def reprocessing(store: Store) -> Reprocess:
+    """Return the verb, where no source is configured."""
+    return Reprocess(store, Normalize(store, {}, Outbox((), store.ids), offload=Offload(1)), ROUTES)
+
+
 @pytest.fixture
 def app(store: Store, clock: Clock, sessions: Sessions) -> ASGIApp:
     """Give the admin app, with a route of somebody else's that fails."""
     return admin_app(
         store=store,
         replay=Replay(store, ROUTES),
+        reprocess=reprocessing(store),
         sources={"acme": "acme"},
         sinks={"archive": "jsonl", "team": "slack"},
         sessions=sessions,
@@ -100,7 +110,7 @@ async def stranger(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
 def paths() -> list[tuple[str, str]]:
     """Return every path with a method of it; ids are made up."""
     made: Any = None
-    routes = admin_module.Api(Lists(made), made, sources={}, sinks={}, now=float).routes()
+    routes = admin_module.Api(Lists(made), made, made, sources={}, sinks={}, now=float).routes()
     found = [
         (
             next(iter((route.methods or set()) - {"HEAD"})),
