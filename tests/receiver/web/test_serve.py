@@ -71,7 +71,10 @@ async def test_metrics_and_probes_alone(tmp_path: Path, anybody: httpx.AsyncClie
     listen = {"public": "127.0.0.1:0", "admin": "127.0.0.1:0", "metrics": f"127.0.0.1:{port}"}
     async with serving(configured(tmp_path, listen=listen), REGISTRY, "worker") as (run, where):
         assert (where, run.ingest) == (Addresses(), None)
+        worker = run.worker
+        assert worker is not None
         assert (await anybody.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
+        await until(lambda: worker.trouble() is None, "the worker to take work")
         assert (await anybody.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
         assert "hookscribe_worker_up 1.0" in (await anybody.get(f"http://127.0.0.1:{port}/metrics")).text
         assert (await anybody.get(f"http://127.0.0.1:{port}/api/v1/receipts")).status_code == 404
