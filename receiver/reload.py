@@ -13,7 +13,7 @@ import structlog
 from receiver import logs
 from receiver.config import Config
 from receiver.contract.provider import Provider
-from receiver.runtime import Running, sources
+from receiver.runtime import Running, routes, sources, wanted
 
 log = structlog.get_logger()
 
@@ -81,6 +81,7 @@ async def reload(run: Running, new: Config) -> Changes:
         logs.configure(root.log, root.log_level)
     run.runtime = msgspec.structs.replace(runtime, config=found.config, sources=made)
     run.refusals.change(made, root.quarantine)
+    run.reprocess.change(made, routes(found.config), root.event_prefix, wanted(found.config))
     if run.ingest:
         run.ingest.sources = made
     if run.worker and run.makes:

@@ -20,6 +20,7 @@ import msgspec
 
 from receiver.contract.errors import Conflict, NotFound, Unreadable, UsageError
 from receiver.contract.model import ReceiptState, Result
+from receiver.contract.provider import Provider
 from receiver.pipeline.differences import Shown, differences
 from receiver.pipeline.normalize import Normalize, Read
 from receiver.pipeline.outbox import Key, Outbox, Route
@@ -113,12 +114,22 @@ class Reprocess:
         step: int = STEP,
     ) -> None:
         """`routes` are those of the configured sinks, `prefix` the settings' `event_prefix`, `wanted` as for the outbox."""
-        self._wanted = wanted
         self._store = store
         self._normalize = normalize
+        self._step = step
+        self._go_by(routes, prefix, wanted)
+
+    def change(
+        self, sources: Mapping[str, Provider[Any]], routes: Sequence[Route], prefix: str, wanted: Mapping[str, Wanted]
+    ) -> None:
+        """Go by other settings from the next run on."""
+        self._normalize.change(sources)
+        self._go_by(routes, prefix, wanted)
+
+    def _go_by(self, routes: Sequence[Route], prefix: str, wanted: Mapping[str, Wanted] | None) -> None:
         self._routes = {route.sink: route for route in routes}
         self._prefix = prefix
-        self._step = step
+        self._wanted = wanted
 
     async def run(self, meant: Meant, *, write: bool = False, deliver: Sequence[str] = ()) -> AsyncIterator[Redone]:
         """Read again what is meant, oldest first; yield every receipt once its step is written, or planned.

@@ -9,9 +9,10 @@ import structlog
 from pipeline_fakes import until
 from running_fakes import REGISTRY, TOKEN, Keeps, configured
 
-from receiver.contract.errors import ConfigError
+from receiver.contract.errors import ConfigError, NotFound
 from receiver.contract.model import InboundRequest
 from receiver.contract.proof import Refused
+from receiver.pipeline.reprocess import Meant
 from receiver.reload import RELOADABLE, Names, changes, reload
 from receiver.runtime import Running, running
 from receiver.store.records import Kept
@@ -75,6 +76,21 @@ async def test_sources_are_swapped_and_routes_changed(tmp_path: Path) -> None:
         assert isinstance(await receive(run, "acme", b"3"), Refused)
         assert isinstance(await receive(run, "new", b"4", OTHER), Refused)
         assert isinstance(await receive(run, "new", b"5"), Kept)
+
+
+async def test_reading_again_goes_by_the_new_settings(tmp_path: Path) -> None:
+    """A sink that came with the reload can be told, one that went cannot, and a source that came is read by its handler."""
+    async with running(configured(tmp_path, sinks={"first": {"kind": "keeps"}}), REGISTRY) as run:
+        await receive(run, "acme", b"1")
+        await until(lambda: len(Keeps.sent) == 1)
+        sources = {"acme": a_source(), "new": a_source(OTHER)}
+        await reload(run, configured(tmp_path, sources=sources, sinks={"other": {"kind": "keeps"}}))
+        await receive(run, "new", b"2", OTHER)
+        await until(lambda: len(Keeps.sent) == 1)
+        again = [one async for one in run.reprocess.run(Meant(), deliver=["other"])]
+        assert [(one.source, one.result) for one in again] == [("acme", "unchanged"), ("new", "unchanged")]
+        with pytest.raises(NotFound):
+            await anext(run.reprocess.run(Meant(), deliver=["first"]))
 
 
 async def test_a_sink_that_cannot_be_made_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

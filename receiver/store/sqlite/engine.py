@@ -27,7 +27,7 @@ PRAGMAS = {
 """`synchronous=FULL` makes every commit wait for the disk: it is what a 200 promises."""
 
 _CHECKPOINT = "16000"
-"""Pages of log after which it is moved into the file: 64 MB; a sixteenth is a quarter slower, and 40 ms shorter at worst."""
+"""Pages of log after which it is moved into the file: 64 MB. Less of it receives more slowly, with shorter pauses."""
 _MAX_PARAMETERS = 32_000
 _READERS = 3
 
