@@ -62,6 +62,13 @@ class Door:
             checks += scheme.explain(request, now)
         return tuple(checks)
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return for every proof what was compared, and how each secret fares."""
+        schemes = (*((self._scheme,) if self._scheme else ()), *self._schemes)
+        return tuple(check for scheme in schemes for check in scheme.steps(request)) + tuple(
+            self._tokens.steps(request.token)
+        )
+
     def sign(self, body: bytes, now: float) -> tuple[str | None, list[tuple[bytes, bytes]]]:
         """Return the first token, and the headers of all schemes by their first secret.
 

@@ -5,7 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from receiver.contract.errors import ConfigError
+from receiver.contract.settings import Secret
+
 Encoding = Literal["hex", "base64", "base64url"]
+KeyForm = Literal["text", "base64", "hex"]
 
 _ENCODED = {
     "hex": re.compile(r"[0-9A-Fa-f]+"),
@@ -77,3 +81,22 @@ def _reserialised(body: bytes) -> Iterator[tuple[str, bytes]]:
                     yield f"as {layout} JSON, {how}, with \\/", written.replace(b"/", b"\\/")
     except (ValueError, RecursionError):
         return
+
+
+def key_bytes(secret: Secret, form: KeyForm) -> bytes:
+    """Return the bytes of a secret. Raises ConfigError, which never shows it."""
+    if form == "text":
+        return secret.raw
+    text = secret.value.strip()
+    try:
+        key = bytes.fromhex(text) if form == "hex" else _from_base64(text)
+    except ValueError:
+        raise ConfigError(f"secrets: one of them is not {form}, as key says; give it as the sender shows it") from None
+    if not key:
+        raise ConfigError(f"secrets: one of them holds no bytes as {form}")
+    return key
+
+
+def _from_base64(text: str) -> bytes:
+    bare = (text.partition("_")[2] or text).rstrip("=")
+    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)

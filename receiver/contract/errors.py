@@ -6,6 +6,11 @@ HookscribeError
 │   ├── NotFound
 │   └── Gone
 ├── Unreadable             proven bytes that today's code cannot read
+├── ProviderError          a provider was asked for something
+│   ├── ProviderRefused    it will not do it: credentials, input, an answer that makes no sense
+│   │   └── NoAccess       it gives no token: nothing was sent with one
+│   ├── ProviderBusy       not now: limits, faults, no connection; try again
+│   └── Unanswered         it may have done it: the request was sent and its answer never read
 ├── StoreError
 │   ├── StoreUnavailable   cannot keep anything now; try again
 │   ├── Conflict           somebody else wrote the same meanwhile; read again and try again
@@ -42,6 +47,30 @@ class Unreadable(HookscribeError):
 
     The message is shown to operators and logged: it names members and types, never their content.
     """
+
+
+class ProviderError(HookscribeError):
+    """A provider was asked for something and did not do it."""
+
+
+class ProviderRefused(ProviderError):
+    """The provider will not do it; asking again is of no use before something was changed."""
+
+
+class NoAccess(ProviderRefused):
+    """The provider gives no token for our credentials; what was to be sent with it was not sent."""
+
+
+class ProviderBusy(ProviderError):
+    """The provider cannot do it now; `after` is how many seconds it asked for, if it did."""
+
+    def __init__(self, message: str | None = None, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Unanswered(ProviderError):
+    """The request was sent and its answer never read: the provider may have done it."""
 
 
 class StoreError(HookscribeError):

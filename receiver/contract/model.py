@@ -24,12 +24,21 @@ class TokenDigest(msgspec.Struct, frozen=True, gc=False):
         return cls(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), len(token))
 
 
+class JobToken(msgspec.Struct, frozen=True, gc=False):
+    """Stands for a token that the engine made for one job, and knows again."""
+
+    job: str
+    """`job_…`"""
+    late: bool = False
+    """A result came by it already, or the job was lost: what comes now counts once it is confirmed."""
+
+
 class InboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request to the public listener: nobody knows yet who sent it."""
 
     source: str
-    token: str | TokenDigest | None
-    """As the URL had it; its digest where the request comes from the quarantine."""
+    token: str | TokenDigest | JobToken | None
+    """As the URL had it; its digest where the request comes from the quarantine; what it stands for where it is a job's."""
     headers: Headers
     body: bytes
     received_at: int
@@ -46,6 +55,19 @@ class InboundRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if key == wanted:
                 return value.decode("latin-1")
         return None
+
+
+def kept_token(request: InboundRequest) -> TokenDigest | None:
+    """Return what is kept of a refused request's token."""
+    if isinstance(request.token, str):
+        return TokenDigest.of(request.token)
+    return request.token if isinstance(request.token, TokenDigest) else None
+
+
+JOB_HEADER = b"@job"
+"""Under this name a receipt keeps which job of ours its token was made for; no request can have a header of that name."""
+LATE_HEADER = b"@late"
+"""It came by a token that had brought a result before, or whose job was lost."""
 
 
 class Verdict(StrEnum):
@@ -256,7 +278,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Provenance
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What happened, as CloudEvents attributes; `data` is JSON text, `call_id` orders events of one call."""
 
     id: str
@@ -308,7 +330,7 @@ class SinkState(StrEnum):
     TRIPPED = "tripped"
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event on its way to one sink; `attempt` counts from 1 and is written down before the send starts."""
 
     id: str

@@ -3,7 +3,6 @@
 Only `Proven` makes a Receipt, and only a provider's `prove` makes a `Proven`.
 """
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,9 +11,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from receiver.contract.encodings import Encoding, changed_bodies, decode_mac, encode_mac
+from receiver.contract.encodings import Encoding, KeyForm, changed_bodies, decode_mac, encode_mac, key_bytes
 from receiver.contract.errors import ConfigError
-from receiver.contract.model import InboundRequest, TokenDigest, Verdict
+from receiver.contract.model import InboundRequest, JobToken, TokenDigest, Verdict
 from receiver.contract.settings import Secret, Settings, about
 from receiver.contract.template import HEADER_NAME, Template, header_parts, read_stamp
 
@@ -38,6 +37,8 @@ __all__ = [
     "encode_mac",
     "filled",
     "key_bytes",
+    "outcomes",
+    "signed_detail",
 ]
 
 
@@ -110,8 +111,10 @@ class Tokens:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def refusal(self, token: str | TokenDigest | None) -> Refused | None:
+    def refusal(self, token: str | TokenDigest | JobToken | None) -> Refused | None:
         """Return None where `token` is one of ours, else why not."""
+        if isinstance(token, JobToken):
+            return None
         if token is None:
             check = Check(scheme="token", ok=None, detail="the URL carries no token: /hooks/<source>/<token>")
             return Refused(reason=Reason.TOKEN_MISSING, checks=(check,))
@@ -128,9 +131,20 @@ class Tokens:
         )
         return Refused(reason=Reason.TOKEN_UNKNOWN, checks=(check,))
 
+    def steps(self, token: str | TokenDigest | JobToken | None) -> Iterator[Check]:
+        """Yield which of ours it is."""
+        if isinstance(token, JobToken):
+            yield Check(scheme="token", ok=True, detail=f"the token in the URL was made for {token.job}")
+            return
+        if token is None or not self._digests:
+            return
+        given = TokenDigest.of(token) if isinstance(token, str) else token
+        yield from outcomes(
+            "token", None, [hmac.compare_digest(given.digest, known) for known in self._digests], "token"
+        )
+
 
 Algorithm = Literal["hmac-sha256", "hmac-sha512", "hmac-sha1"]
-KeyForm = Literal["text", "base64", "hex"]
 
 
 class HeaderSignature(Settings, frozen=True, kw_only=True):
@@ -194,9 +208,19 @@ class HeaderScheme:
         self._size = size
         self._template = Template(settings.signed)
 
-    def _matches(self, given: Sequence[bytes], content: Iterable[bytes]) -> int | None:
-        """Return which key made one of the signatures `given` for what is signed, or None."""
+    _keys: tuple[bytes, ...] = ()
+
+    def _fits(self, key: bytes, given: Sequence[bytes], content: bytes) -> bool:
+        """Say whether `key` made one of the signatures `given` for what is signed."""
         raise NotImplementedError
+
+    def _matches(self, given: Sequence[bytes], content: Iterable[bytes]) -> int | None:
+        """Return which key made one of the signatures `given` for what is signed, or None; all are tried."""
+        signed, found = b"".join(content), None
+        for index, key in enumerate(self._keys):
+            if self._fits(key, given, signed):
+                found = index
+        return found
 
     def _keys_in_words(self) -> str:
         raise NotImplementedError
@@ -220,6 +244,17 @@ class HeaderScheme:
             detail = f"no match with any of {self._keys_in_words()} over {self.how.signed}"
             return self._refused(Reason.SIGNATURE_MISMATCH, False, detail)
         return None
+
+    def steps(self, request: InboundRequest) -> Iterator[Check]:
+        """Yield what is signed, by size and digest, and which secrets make the signature that came."""
+        header, values = request.header(self._header), self._template.values(request)
+        if header is None or isinstance(values, str):
+            return
+        timestamp = self._timestamp(request, header)
+        content = b"".join(self._template.pieces(request.body, timestamp, values))
+        yield Check(scheme=self.name, ok=None, header=self.how.header, detail=signed_detail(self.how.signed, content))
+        given = self._given(header)
+        yield from outcomes(self.name, self.how.header, [self._fits(key, given, content) for key in self._keys])
 
     def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
         """Yield which change of the body on its way would explain that it does not match."""
@@ -264,6 +299,8 @@ class HeaderScheme:
     def _timestamp(self, request: InboundRequest, header: str) -> str:
         if self._stamp is not None:
             return request.header(self._stamp) or ""
+        if not self._timed:
+            return ""
         return next((text for name, text in header_parts(header) if name == self.how.timestamp_part), "")
 
     def _malformed(self, given: str) -> str:
@@ -282,7 +319,7 @@ class HeaderScheme:
         if seconds is None:
             where = self.how.timestamp_header or f"{self.how.header}, part {self.how.timestamp_part},"
             return self._refused(Reason.TIMESTAMP_MISSING, None, f"header {where} holds no Unix time")
-        skew = seconds - now
+        skew = round(seconds - now, 3)
         if abs(skew) <= self.how.tolerance:
             return None
         return self._refused(Reason.TIMESTAMP_STALE, False, clock_detail(skew, self.how.tolerance), skew)
@@ -290,6 +327,18 @@ class HeaderScheme:
     def _refused(self, reason: Reason, ok: bool | None, detail: str, skew: float | None = None) -> Refused:
         check = Check(scheme=self.name, ok=ok, detail=detail, header=self.how.header, skew=skew)
         return Refused(reason=reason, checks=(check,))
+
+
+def signed_detail(signed: str, content: bytes) -> str:
+    """Say what was signed so that the sender can compare: how it is put together, its size, its digest."""
+    return f"signed is {signed}: {len(content)} bytes, SHA-256 {digest(content).hex()}"
+
+
+def outcomes(scheme: str, header: str | None, made: Iterable[bool], what: str = "signature") -> Iterator[Check]:
+    """Yield for each secret, in their order, whether it makes what came."""
+    for number, ok in enumerate(made, 1):
+        detail = f"makes the {what} that came" if ok else f"makes another {what}"
+        yield Check(scheme=scheme, ok=ok, header=header, secret=number, detail=detail)
 
 
 def clock_detail(skew: float, tolerance: float) -> str:
@@ -318,39 +367,16 @@ class HmacScheme(HeaderScheme):
 
     def _signature(self, body: bytes, timestamp: str, secret: int) -> str:
         content = self._template.pieces(body, timestamp, self._invented(body, timestamp))
-        return encode_mac(self._mac(self._keys[secret], content), self.settings.encoding)
+        return encode_mac(self._mac(self._keys[secret], b"".join(content)), self.settings.encoding)
 
-    def _matches(self, given: Sequence[bytes], content: Iterable[bytes]) -> int | None:
-        pieces = tuple(content)
-        found: int | None = None
-        for index, key in enumerate(self._keys):
-            ours = self._mac(key, pieces)
-            for mac in given:
-                if hmac.compare_digest(mac, ours):
-                    found = index
+    def _fits(self, key: bytes, given: Sequence[bytes], content: bytes) -> bool:
+        ours, found = self._mac(key, content), False
+        for mac in given:
+            found |= hmac.compare_digest(mac, ours)
         return found
 
-    def _mac(self, key: bytes, content: Iterable[bytes]) -> bytes:
-        return hmac.digest(key, b"".join(content), self._hash)
+    def _mac(self, key: bytes, content: bytes) -> bytes:
+        return hmac.digest(key, content, self._hash)
 
     def _keys_in_words(self) -> str:
         return f"{len(self._keys)} secrets"
-
-
-def key_bytes(secret: Secret, form: KeyForm) -> bytes:
-    """Return the bytes of a secret. Raises ConfigError, which never shows it."""
-    if form == "text":
-        return secret.raw
-    text = secret.value.strip()
-    try:
-        key = bytes.fromhex(text) if form == "hex" else _from_base64(text)
-    except ValueError:
-        raise ConfigError(f"secrets: one of them is not {form}, as key says; give it as the sender shows it") from None
-    if not key:
-        raise ConfigError(f"secrets: one of them holds no bytes as {form}")
-    return key
-
-
-def _from_base64(text: str) -> bytes:
-    bare = (text.partition("_")[2] or text).rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)

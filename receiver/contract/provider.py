@@ -5,6 +5,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
+from receiver.contract.api import Api
 from receiver.contract.model import InboundRequest, Outcome, Receipt
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.settings import SourceSettings
@@ -40,6 +41,8 @@ class Provider(Generic[SettingsT]):
     """Name and version of the normalizing code, such as `callcov/1`; raise the number when its results change."""
     setup: ClassVar[str] = ""
     """What to do at the provider with the callback's address: one sentence, which `hookscribe dev` prints."""
+    api_settings: ClassVar[tuple[str, ...]] = ()
+    """The settings that `api` needs, for the message where they are missing."""
     handshake_methods: ClassVar[frozenset[str]] = frozenset({"POST"})
     """How set-up requests come: POST, and GET and OPTIONS where a provider asks by these."""
     ignored: ClassVar[Mapping[str, str]] = {}
@@ -64,6 +67,10 @@ class Provider(Generic[SettingsT]):
         """Say who sent `request`. Returns or refuses for any bytes; never raises. `now` is Unix time in seconds."""
         raise NotImplementedError
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:  # noqa: ARG002
+        """Return what was compared, without content, and how each secret fares, proven or not. May be slow."""
+        return ()
+
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:  # noqa: ARG002
         """Return what else an operator should know about a refused request: what would have matched. May be slow."""
         return ()
@@ -77,9 +84,21 @@ class Provider(Generic[SettingsT]):
         """
         return None
 
+    def api(self) -> Api | None:
+        """Return how the provider is asked, or None where it has no API or the settings hold no credentials for it."""
+        return None
+
     def can_confirm(self) -> bool:
         """Say whether the settings hold credentials to re-read a result from the provider."""
-        return False
+        api = self.api()
+        return api is not None and api.rereads
+
+    def agreed(self, came: bytes, reread: bytes) -> bytes:  # noqa: ARG002
+        """Return the body that counts of a callback that was asked for again: what the provider answered.
+
+        A provider whose answer says less than its callback returns the callback where it agrees with the answer.
+        """
+        return reread
 
     def message_key(self, proven: Proven) -> bytes:
         """Return what a redelivery of the same message has in common with it, from proven content only.

@@ -8,20 +8,26 @@ import binascii
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from typing import Annotated, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from receiver.contract.diagnosis import readings, usual_contents, usual_headers
 from receiver.contract.errors import ConfigError, UsageError
 from receiver.contract.model import InboundRequest, Verdict
-from receiver.contract.proof import Check, HeaderScheme, HeaderSignature, Reason, Refused, digest, filled
+from receiver.contract.proof import Check, HeaderScheme, HeaderSignature, Reason, Refused, digest, filled, outcomes
 from receiver.contract.settings import Secret, Settings, about
 from receiver.contract.template import HEADER_NAME
 
 SHORTEST = 16
 """Characters of a secret in a header: shorter ones can be guessed."""
+
+_UNMATCHED = frozenset({Reason.SIGNATURE_MISSING, Reason.SIGNATURE_MALFORMED, Reason.SIGNATURE_MISMATCH})
+_MOST_HEADERS = 64
+_LONGEST_WORD = 16
 
 _KEY_SIZE, _SIGNATURE_SIZE = 32, 64
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}")
@@ -37,6 +43,10 @@ class Scheme(Protocol):
 
     def refusal(self, request: InboundRequest, now: float) -> Refused | None:
         """Return None where the proof is right, else why not. Never raises."""
+        ...
+
+    def steps(self, request: InboundRequest) -> Iterator[Check]:
+        """Yield what was compared, without content, and how each secret fares."""
         ...
 
     def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
@@ -73,16 +83,29 @@ class Ed25519Scheme(HeaderScheme):
         super().__init__(settings, _SIGNATURE_SIZE)
         self._keys = tuple(read_public_key(key) for key in settings.public_keys)
 
+    def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
+        """Yield which change of the body explains a mismatch, or which other header, encoding or template."""
+        yield from super().explain(request, now)
+        refused = self.refusal(request, now)
+        if refused is None or refused.reason not in _UNMATCHED:
+            return
+        contents = list(usual_contents(request))
+        for name, value in usual_headers(request):
+            for prefix, encoding, signature in readings(value, (_SIGNATURE_SIZE,)):
+                for (content, template, stamp), (number, key) in product(contents, enumerate(self._keys, 1)):
+                    if verifies(key, signature, content):
+                        how = {"header": name, "encoding": encoding, "prefix": prefix, "signed": template}
+                        table = [*how.items(), *((("timestamp_header", stamp),) if stamp else ())]
+                        detail = ", ".join(f'{one} = "{text}"' for one, text in table if text)
+                        detail = f"it matches with {detail}"
+                        yield Check(scheme=self.name, ok=False, header=name, secret=number, detail=detail)
+
     def headers(self, body: bytes, now: float) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
         """Raise UsageError: nobody but the sender has the private key."""
         raise UsageError("ed25519: nobody but the sender can sign, because only the sender has the private key")
 
-    def _matches(self, given: Sequence[bytes], content: Iterable[bytes]) -> int | None:
-        signed = b"".join(content)
-        for index, key in enumerate(self._keys):
-            if any(verifies(key, signature, signed) for signature in given):
-                return index
-        return None
+    def _fits(self, key: bytes, given: Sequence[bytes], content: bytes) -> bool:
+        return any(verifies(key, signature, content) for signature in given)
 
     def _keys_in_words(self) -> str:
         return f"{len(self._keys)} public keys"
@@ -180,9 +203,18 @@ class _Presented:
         detail = f"header {self._header} ({len(given)} characters) holds none of the {len(self._digests)} configured"
         return self._refused(Reason.CREDENTIALS_WRONG, False, detail)
 
-    def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:  # noqa: ARG002
-        """Yield nothing: a secret is right or wrong."""
-        return iter(())
+    def steps(self, request: InboundRequest) -> Iterator[Check]:
+        """Yield which secrets the header holds."""
+        given = self._presented(request.header(self._header.lower()) or "")
+        if given is not None:
+            theirs = digest(given.encode("latin-1", "replace"))
+            made = [hmac.compare_digest(theirs, known) for known in self._digests]
+            yield from outcomes(self.name, self._header, made, "value")
+
+    def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
+        """Yield where else in the request one of the secrets stands."""
+        if self.refusal(request, now) is not None:
+            yield from presented_elsewhere(request, self._secrets, self.name)
 
     def headers(self, body: bytes, now: float) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
         """Return the header with the first secret."""
@@ -193,6 +225,20 @@ class _Presented:
 
     def _refused(self, reason: Reason, ok: bool | None, detail: str) -> Refused:
         return Refused(reason=reason, checks=(Check(scheme=self.name, ok=ok, detail=detail, header=self._header),))
+
+
+def presented_elsewhere(request: InboundRequest, secrets: Sequence[bytes], scheme: str) -> Iterator[Check]:
+    """Yield each header that holds one of `secrets`, bare or after a word such as Bearer, with how to say so."""
+    known = [digest(secret) for secret in secrets]
+    for name, value in request.headers[:_MOST_HEADERS]:
+        word, space, rest = value.strip().partition(b" ")
+        for prefix, text in ((b"", value.strip()), (word + space, rest.strip())):
+            theirs = digest(text)
+            for number, ours in enumerate(known, 1):
+                if prefix[:_LONGEST_WORD] == prefix and hmac.compare_digest(theirs, ours):
+                    header, before = name.decode("latin-1"), f" after {prefix.decode('latin-1')!r}" if prefix else ""
+                    detail = f"header {header} holds the secret{before}; nothing else must stand there, or set name and prefix"
+                    yield Check(scheme=scheme, ok=False, header=header, secret=number, detail=detail)
 
 
 class HeaderSecretScheme(_Presented):

@@ -12,20 +12,20 @@ from receiver.contract.settings import SinkSettings
 SettingsT = TypeVar("SettingsT", bound=SinkSettings)
 
 
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The other side has it for good. `detail` is one short line for operators (a status, a sequence number)."""
 
     detail: str | None = None
 
 
-class TryLater(msgspec.Struct, frozen=True, kw_only=True):
+class TryLater(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Not now; `after` is how many seconds the other side asked for (`Retry-After`), if it did."""
 
     reason: str
     after: float | None = None
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The other side will never take this one: trying again is of no use."""
 
     reason: str
@@ -46,6 +46,10 @@ class HttpFailed(Exception):
     """No answer: refused address, name not found, connection failed, TLS, timeout. The message names no secret."""
 
 
+class NotReady(Exception):
+    """What `open` raises where the other side cannot be reached: the message is shown to operators, and names no secret."""
+
+
 class HttpClient(Protocol):
     """The one guarded way out: no redirects, private addresses refused unless allowed, TLS verified, bounded."""
 
@@ -56,6 +60,36 @@ class HttpClient(Protocol):
         ...
 
 
+class SinkMemory(Protocol):
+    """What a sink wants to know again later, also after a restart: small texts under keys of its own.
+
+    A text is forgotten 90 days after it was written; keys and values have at most 4,096 characters.
+    """
+
+    async def get(self, key: str) -> str | None:
+        """Return what was written under a key, or None."""
+        ...
+
+    async def put(self, key: str, value: str) -> None:
+        """Write a text; when this returns, it is on disk. Raises ValueError for one that is too long."""
+        ...
+
+
+class ShortMemory:
+    """A memory that ends with the process, where nobody lends a better one."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    async def get(self, key: str) -> str | None:
+        """Return what was written under a key, or None."""
+        return self._texts.get(key)
+
+    async def put(self, key: str, value: str) -> None:
+        """Write a text."""
+        self._texts[key] = value
+
+
 class SinkPorts(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine lends a sink."""
 
@@ -64,6 +98,7 @@ class SinkPorts(msgspec.Struct, frozen=True, kw_only=True):
     """`admin_url`, for links that people can follow; None where it is not set."""
     now: Callable[[], float]
     """Unix time in seconds."""
+    memory: SinkMemory = msgspec.field(default_factory=ShortMemory)
 
 
 class Sink(Generic[SettingsT]):
@@ -87,8 +122,15 @@ class Sink(Generic[SettingsT]):
         self.settings = settings
         self.ports = ports
 
+    def largest(self) -> int | None:
+        """Return how many bytes of a rendered event the other side takes at most, or None where it does not say."""
+        return None
+
     async def open(self) -> None:
-        """Connect, open files. Raise anything to be tried again later: the sink is then treated as failing."""
+        """Connect, open files. Raise anything to be tried again later: the sink is then treated as failing.
+
+        Of `NotReady` people see what it says, of another exception only its name.
+        """
 
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SendOutcome]:
         """Send; return one outcome for each delivery, in their order.
@@ -99,7 +141,7 @@ class Sink(Generic[SettingsT]):
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Let go of everything; called once, also after a failed `open`."""
+        """Let go of everything, also after a failed `open`; `open` may be called again, where another process led meanwhile."""
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

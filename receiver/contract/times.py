@@ -64,3 +64,9 @@ def _from_text(value: str, timezone: str | None) -> str | None:
 def _text(moment: datetime) -> str:
     precision = "milliseconds" if moment.microsecond else "seconds"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def to_seconds(value: Any, timezone: str | None = None) -> float | None:
+    """Read a provider's time as `to_rfc3339` does, and return Unix time in seconds, or None."""
+    found = to_rfc3339(value, timezone)
+    return datetime.fromisoformat(found).timestamp() if found else None

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receiver.contract.encodings import changed_bodies, decode_mac
 from receiver.contract.errors import ConfigError, UsageError
 from receiver.contract.model import InboundRequest, Verdict
-from receiver.contract.proof import Check, Reason, Refused, clock_detail, digest, filled
+from receiver.contract.proof import Check, Reason, Refused, clock_detail, digest, filled, outcomes, signed_detail
 from receiver.contract.schemes import read_public_key, verifies
 from receiver.contract.settings import Secret, Settings, about
 from receiver.contract.template import HEADER_NAME
@@ -189,14 +189,27 @@ class StandardWebhooks:
             return _refused(Reason.SIGNATURE_MISSING, None, f"header {name}-id is absent, and it is signed", name)
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
             return _refused(Reason.TIMESTAMP_MISSING, None, f"header {name}-timestamp holds no Unix time", name)
-        skew = int(stamp) - now
+        skew = round(int(stamp) - now, 3)
         if abs(skew) > self._tolerance:
             return _refused(Reason.TIMESTAMP_STALE, False, clock_detail(skew, self._tolerance), name, skew)
         return None
 
+    def steps(self, request: InboundRequest) -> Iterator[Check]:
+        """Yield what is signed, by size and digest, and which keys make one of the signatures that came."""
+        name, signatures = self._signatures(request)
+        if signatures is None:
+            return
+        shared, public = _read_signatures(signatures)
+        content = _signed(request.header(f"{name}-id") or "", request.header(f"{name}-timestamp") or "", request.body)
+        header = f"{name}-signature"
+        yield Check(scheme=self.name, ok=None, header=header, detail=signed_detail("id.timestamp.body", content))
+        yield from outcomes(self.name, header, self._outcomes(shared, public, content))
+
     def explain(self, request: InboundRequest, now: float) -> Iterator[Check]:
-        """Yield which change of the body on its way would explain that it does not match."""
+        """Yield which change of the body on its way would explain that it does not match, or which other headers."""
         refused = self.refusal(request, now)
+        if refused is not None and refused.reason is Reason.SIGNATURE_MISSING:
+            yield from self._elsewhere(request)
         if refused is None or refused.reason is not Reason.SIGNATURE_MISMATCH:
             return
         name, signatures = self._signatures(request)
@@ -226,17 +239,30 @@ class StandardWebhooks:
                 return name, value
         return self._names[0], None
 
+    def _elsewhere(self, request: InboundRequest) -> Iterator[Check]:
+        """Yield other names under which the three headers came, where the signature is right."""
+        for header, _ in request.headers[:_MOST_SIGNATURES]:
+            name = header.decode("latin-1").removesuffix("-signature")
+            if header.endswith(b"-signature") and name not in self._names:
+                shared, public = _read_signatures(request.header(f"{name}-signature") or "")
+                stamp = request.header(f"{name}-timestamp") or ""
+                key = self._matches(shared, public, _signed(request.header(f"{name}-id") or "", stamp, request.body))
+                if key is not None:
+                    detail = f'it matches with names = ["{name}"]'
+                    yield Check(scheme=self.name, ok=False, header=f"{name}-signature", secret=key + 1, detail=detail)
+
     def _matches(self, shared: Sequence[bytes], public: Sequence[bytes], content: bytes) -> int | None:
-        found: int | None = None
+        fitting = [index for index, fits in enumerate(self._outcomes(shared, public, content)) if fits]
+        return fitting[-1] if fitting else None
+
+    def _outcomes(self, shared: Sequence[bytes], public: Sequence[bytes], content: bytes) -> list[bool]:
+        """Return for each key, shared ones first, whether it made one of the signatures."""
+        made = [False] * len(self._shared)
         for index, key in enumerate(self._shared):
             ours = hmac.digest(key.secret, content, "sha256")
             for signature in shared:
-                if hmac.compare_digest(signature, ours):
-                    found = index
-        for index, one in enumerate(self._public, len(self._shared)):
-            if any(verifies(one, signature, content) for signature in public):
-                found = index
-        return found
+                made[index] |= hmac.compare_digest(signature, ours)
+        return made + [any(verifies(one, signature, content) for signature in public) for one in self._public]
 
 
 def shared_bytes(secret: Secret) -> bytes:
