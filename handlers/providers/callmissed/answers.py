@@ -59,7 +59,9 @@ _SAID = (("user", "user_transcript"), ("agent", "agent_response"))
 
 
 def message_key(proven: Proven) -> bytes:
-    """Return the digest of an answer, and the session that it was fetched for."""
+    """Return the upload that an answer is to; else its digest, and the session that it was fetched for."""
+    if (job_id := job_id_of(proven.request.headers, proven.verdict)) is not None:
+        return msgspec.json.encode((job_id,))
     session = session_of(proven.request.headers, proven.verdict)
     return msgspec.json.encode((session or "", digest(proven.request.body).hex()))
 
@@ -83,6 +85,14 @@ def session_of(headers: Headers, verdict: Verdict) -> str | None:
     places = (value.decode("latin-1") for name, value in headers if name == b"content-location")
     found = next((match for place in places if (match := _LOCATION.search(place))), None)
     return unquote(found[1]) if found else None
+
+
+def job_id_of(headers: Headers, verdict: Verdict) -> str | None:
+    """Return the upload that was answered, a digest of recording and language; what somebody posted says nothing."""
+    if verdict is not Verdict.FETCHED:
+        return None
+    found = next((value for name, value in headers if name == b"hookscribe-job-id"), b"")
+    return found.decode("latin-1") if found.startswith(b"sha256:") else None
 
 
 def _session(document: Table, settings: SourceSettings) -> Outcome:
@@ -174,16 +184,17 @@ def _upload(document: Table, receipt: Receipt, settings: SourceSettings) -> Resu
     raw = document.get("analysis")
     analysis = Analysis(summary=first(text, (document, "summary")), insights=tuple(insights("analysis", raw)), raw=raw)
     document.pop("analysis", None)
+    known = job_id_of(receipt.headers, receipt.verdict)
     return Result(
         kind="transcript",
         operation="call-analysis",
-        job_id=f"sha256:{digest(receipt.body).hex()}",
+        job_id=known or f"sha256:{digest(receipt.body).hex()}",
         completed_at=completed_at,
         text=whole,
         speakers=_talkers(segments, timing, settings),
         segments=segments,
         analysis=analysis if analysis != _NOTHING else None,
-        metadata=left_over(document, {"job_id_from": "digest of the body"}, speaker_timing=timing),
+        metadata=left_over(document, None if known else {"job_id_from": "digest of the body"}, speaker_timing=timing),
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from handlers.providers.generic.expressions import Expression
 from handlers.providers.generic.settings import HandshakeSettings
 from receiver.contract.errors import Unreadable
+from receiver.contract.expressions import Expression
 from receiver.contract.model import InboundRequest
 from receiver.contract.provider import Reply
 from receiver.contract.reading import read_object

@@ -7,7 +7,7 @@ identity, expressions are evaluated on the copy, and whatever was not taken stay
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from handlers.providers.generic.expressions import Expression
+from receiver.contract.expressions import Expression
 
 T = TypeVar("T")
 

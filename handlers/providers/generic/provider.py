@@ -56,6 +56,10 @@ class Generic(Provider[GenericSettings]):
         """Say who sent `request`, by every way that the settings have."""
         return self._door.prove(request, now)
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return what was compared, and how each secret fares."""
+        return self._door.steps(request)
+
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
         """Return which proof is right by itself, and what would have matched the others."""
         return self._door.explain(request, now)

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from handlers.providers.generic import values
-from handlers.providers.generic.expressions import Expression
 from handlers.providers.generic.leaves import Leaves, plain
 from handlers.providers.generic.settings import Expressions, GenericSettings
 from receiver.contract.errors import Unreadable
+from receiver.contract.expressions import Expression
 from receiver.contract.model import (
     Analysis,
     Call,

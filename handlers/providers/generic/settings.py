@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from handlers.providers.generic.expressions import Expression
 from receiver.contract.errors import ConfigError
+from receiver.contract.expressions import Expression
 from receiver.contract.proof import SignatureSettings
 from receiver.contract.schemes import BasicSettings, Ed25519Settings, HeaderSecretSettings
 from receiver.contract.settings import Secret, Settings, SourceSettings, about

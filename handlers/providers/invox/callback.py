@@ -17,15 +17,21 @@ LAYOUT = Layout(signature="signature", order=("requestId", "transcription", "cre
 """Inferred: the webhooks' rule, on the members in the order of the documented example."""
 
 
-def key(body: bytes) -> bytes:
-    """Return the request id with a digest of it, the status and the transcription as they stand in the body."""
+def key(body: bytes, asked_for: str | None = None) -> bytes:
+    """Return the request id with a digest of it, the status and the transcription as they stand in the body.
+
+    `asked_for` is the request id of a polled body, which has none.
+    """
     try:
         message = _MESSAGE.decode(body)
     except (ValueError, RecursionError):
         return b"unreadable:" + digest(body).hex().encode()
-    content = hashlib.sha256(b"%b\0%b\0" % (message.request_id.encode(), (message.status or "").encode()))
+    request_id = message.request_id or asked_for
+    if request_id is None:
+        return b"unreadable:" + digest(body).hex().encode()
+    content = hashlib.sha256(b"%b\0%b\0" % (request_id.encode(), (message.status or "").encode()))
     content.update(message.transcription)
-    return f"{message.request_id[:100]}:{content.hexdigest()}".encode()
+    return f"{request_id[:100]}:{content.hexdigest()}".encode()
 
 
 def fresh(body: bytes, serial: str, grow_to: int) -> bytes:
@@ -72,7 +78,7 @@ def _later(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
 class _Message(msgspec.Struct, rename="camel"):
     """What tells messages apart; a callback has no status, two polled answers may differ in nothing else."""
 
-    request_id: str
+    request_id: str | None = None
     transcription: msgspec.Raw = msgspec.Raw(b"")
     processing_status: str | None = None
     transcription_status: str | None = None

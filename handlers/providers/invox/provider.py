@@ -7,15 +7,17 @@ Sources, on developer.invoxmedical.com: /ai-services/transcribe-pre-recorded-aud
 import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from handlers.providers.invox import aura, callback, events, simulated, transcription
+from handlers.providers.invox.api import JOB_ID_HEADER, InvoxApi
 from handlers.providers.invox.events import Message
 from handlers.providers.invox.settings import InvoxSettings
 from handlers.providers.invox.signature import JoinedValues, check
 from receiver.contract import ecmascript
+from receiver.contract.diagnosis import signed_otherwise
 from receiver.contract.errors import Unreadable
-from receiver.contract.model import InboundRequest, Outcome, Receipt, Verdict
+from receiver.contract.model import Headers, InboundRequest, Outcome, Receipt, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused, Tokens, digest
 from receiver.contract.provider import Provider, SignedRequest
 
@@ -35,6 +37,7 @@ class Invox(Provider[InvoxSettings]):
     setup: ClassVar[str] = (
         "Give it as `callbackUrl` whenever you ask /api/v1/generate-presigned-url for an upload, and enter it for the webhooks."
     )
+    api_settings: ClassVar[tuple[str, ...]] = ("app_id", "api_key", "api_url", "token_url")
     ignored: ClassVar[Mapping[str, str]] = {
         "signature": "proof of the message, not content",
         "requestSignature": "proof of the message, not content",
@@ -47,6 +50,13 @@ class Invox(Provider[InvoxSettings]):
         self._events = {name: JoinedValues(event.layout, settings) for name, event in events.EVENTS.items()}
         self._required = settings.callback_signature == "required"
         self._advised = settings.callback_signature == "advisory" and bool(self._values)
+
+    def api(self) -> InvoxApi | None:
+        """Return how INVOX is asked, where credentials and addresses are set: no readable page names the addresses."""
+        settings = self.settings
+        if not (settings.app_id and settings.api_key and settings.api_url and settings.token_url):
+            return None
+        return InvoxApi(settings, settings.app_id, settings.api_key[0], (settings.api_url, settings.token_url))
 
     def proofs(self) -> tuple[str, ...]:
         """Return the ways of proof; an advisory signature is none, because its scheme is inferred."""
@@ -67,17 +77,39 @@ class Invox(Provider[InvoxSettings]):
         checks = (self._note(request.body),) if self._advised else ()
         return Proven(request=request, verdict=Verdict.TOKEN, checks=checks)
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return what is signed and how each pair of keys fares, and which token it is."""
+        values, document = self._signed(request.body)
+        return (*(values.steps(document) if values else ()), *self._tokens.steps(request.token))
+
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
-        """Say how the signature stands, also where the token was refused first."""
-        if events.is_event(request.body):
-            return self._explained_event(request.body, now)
-        return (self._judged(request.body, None)[1],) if self._values else ()
+        """Say how the signature stands, also where the token was refused first, and what would have matched."""
+        is_event = events.is_event(request.body)
+        noted = self._explained_event(request.body, now) if is_event else (self._judged(request.body, None)[1],)
+        values, document = self._signed(request.body)
+        if not values:
+            return noted if is_event else ()
+        if any(one.ok for one in noted):
+            return noted
+        keys = (*self.settings.webhook_secret_key, *self.settings.webhook_api_key, *self.settings.api_key)
+        return (*noted, *values.otherwise(document), *signed_otherwise(request, keys))
+
+    def _signed(self, body: bytes) -> tuple[JoinedValues | None, dict[str, Any]]:
+        """Return how a message is signed, and its members; None for one that cannot be read, or without keys."""
+        with contextlib.suppress(Unreadable, ecmascript.NotJson):
+            if events.is_event(body):
+                message = events.read(body)
+                return self._events.get(message.name) or None, dict(message.members)
+            document = ecmascript.parse(body)
+            if callback.misshapen(document) is None:
+                return self._values or None, document
+        return None, {}
 
     def message_key(self, proven: Proven) -> bytes:
         """Return what a redelivery repeats: ids and a digest of what was signed of the result."""
         body = proven.request.body
         if not events.is_event(body):
-            return callback.key(body)
+            return callback.key(body, _asked_for(proven.verdict, proven.request.headers))
         with contextlib.suppress(Unreadable):
             message = events.read(body)
             if message.wrong() is None:
@@ -88,7 +120,12 @@ class Invox(Provider[InvoxSettings]):
         """Return the result, the audio's notice, or the progress that a message tells of."""
         if events.is_event(receipt.body):
             return (aura.outcome(events.read(receipt.body), self.settings.roles),)
-        return (transcription.outcome(transcription.read(receipt.body), self.settings.roles),)
+        asked_for = _asked_for(receipt.verdict, receipt.headers)
+        return (transcription.outcome(transcription.read(receipt.body), self.settings.roles, asked_for),)
+
+    def agreed(self, came: bytes, reread: bytes) -> bytes:
+        """Return the callback where polling says the same without the speakers, which polling never has."""
+        return came if transcription.says_as_much(came, reread) else reread
 
     def fresh(self, body: bytes, serial: str, grow_to: int = 0) -> bytes:
         """Return the message for other ids, with the same said again until it is large enough."""
@@ -157,6 +194,13 @@ class Invox(Provider[InvoxSettings]):
         if (wrong := callback.misshapen(document)) is not None:
             return Reason.BODY_UNEXPECTED, check(None, wrong)
         return (None, match) if match else self._values.verify(document)
+
+
+def _asked_for(verdict: Verdict, headers: Headers) -> str | None:
+    """Return the request id that was asked about; a header that somebody else sent tells nothing."""
+    if verdict not in {Verdict.FETCHED, Verdict.CONFIRMED}:
+        return None
+    return next((value.decode() for name, value in headers if name == JOB_ID_HEADER), None)
 
 
 def _decided(request: InboundRequest, judged: Judged) -> Proven | Refused:

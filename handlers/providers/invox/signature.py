@@ -8,13 +8,17 @@ same scheme is assumed there, with the organization's keys or the API Key of the
 import hmac
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Iterator
+from itertools import product
 from typing import Any
 
 import msgspec
 
 from handlers.providers.invox.settings import InvoxSettings
 from receiver.contract import ecmascript
-from receiver.contract.proof import Check, Reason, decode_mac
+from receiver.contract.encodings import Encoding
+from receiver.contract.proof import Check, Reason, decode_mac, digest
+
+_ENCODINGS: tuple[Encoding, ...] = ("base64", "hex", "base64url")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,37 @@ class JoinedValues:
                 return None, match
         return Reason.SIGNATURE_MISMATCH, check(False, f"no match, {len(self._ways)} pairs of key and apiKey tried")
 
+    def steps(self, document: dict[str, Any]) -> Iterator[Check]:
+        """Yield what is signed, without the apiKey that ends it, and how each pair of key and apiKey fares."""
+        mac, readings = _decoded(document.get(self.layout.signature)), list(self.layout.readings(document))
+        for reading, values in readings:
+            joined = _joined(values)
+            words = f"{reading}: {len(values)} values joined with |, and |apiKey after these {len(joined)} bytes"
+            yield check(None, f"signed is {words}, SHA-256 {digest(joined).hex()}")
+        for way in self._ways:
+            macs = [(name, _mac(way, _joined(values))) for name, values in readings]
+            made = [name for name, ours in macs if hmac.compare_digest(mac or b"", ours)]
+            detail = f"makes the signature that came ({made[0]})" if made else "makes another signature"
+            yield check(bool(made), f"{way.words}: {detail}", way.secret)
+
+    def otherwise(self, document: dict[str, Any]) -> Iterator[Check]:
+        """Yield in which other way the signature would be right: encoding, end, white space around a key."""
+        given = document.get(self.layout.signature)
+        macs = {one: decode_mac(given, one, 32) for one in _ENCODINGS} if isinstance(given, str) else {}
+        for (reading, values), way, (encoding, mac) in product(
+            self.layout.readings(document), self._ways, macs.items()
+        ):
+            joined, bare = _joined(values), way.key.strip()
+            ends = (
+                (way.end, "the apiKey at the end"),
+                (b"|" + way.end[1:].strip(), "white space off"),
+                (b"", "no apiKey"),
+            )
+            for (end, words), key in product(ends, dict.fromkeys((way.key, bare))):
+                if mac is not None and hmac.compare_digest(mac, hmac.digest(key, joined + end, "sha256")):
+                    off = ", white space off the key" if key != way.key else ""
+                    yield check(False, f"it matches in {encoding}, {reading}, {words}{off}, {way.words}", way.secret)
+
     def glance(self, body: bytes) -> Check | None:
         """Return a match that shows without parsing the values, or None where only `verify` can tell.
 
@@ -140,6 +175,7 @@ def _mac(way: _Way, joined: bytes) -> bytes:
 
 
 def _decoded(given: Any) -> bytes | None:
+    """Return the bytes of a signature as INVOX writes it: Base64 with its padding."""
     return decode_mac(given, "base64", 32) if isinstance(given, str) and len(given) == 44 else None
 
 

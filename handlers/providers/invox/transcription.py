@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+import msgspec
+
 from receiver.contract import ecmascript
 from receiver.contract.errors import Unreadable
 from receiver.contract.model import Outcome, Progress, Result, ResultError, Segment, Speaker
@@ -17,8 +19,8 @@ Roles = Mapping[str, Literal["agent", "customer"]]
 
 _YEAR_10000 = 253_402_300_800_000
 _OF_SEGMENT = frozenset({"text", "start", "end", "speaker"})
-_RENDERED = frozenset({"vttTranscription"})
-"""The segments once more, as WebVTT, and in polling only: it makes no other result."""
+_COPIED = frozenset({"vttTranscription", "transcriptionStatus"})
+"""What only polling says: the segments once more, as WebVTT, and the status under its second name. It makes no other result."""
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -29,17 +31,37 @@ def read(body: bytes) -> dict[str, Any]:
     return ecmascript.well_formed(document) if b"\\u" in body else document
 
 
-def outcome(document: dict[str, Any], roles: Roles) -> Outcome:
-    """Return the result, or the progress, that `document` tells of. Raises Unreadable."""
+def outcome(document: dict[str, Any], roles: Roles, asked_for: str | None = None) -> Outcome:
+    """Return the result, or the progress, that `document` tells of. Raises Unreadable.
+
+    `asked_for` is the request id of a polled body, which has none.
+    """
     if "eventName" in document:
         raise Unreadable("member eventName: a webhook event is no transcription callback")
-    job_id = _text(document, "requestId")
+    job_id = _text(document, "requestId") or asked_for
     if not job_id:
         raise Unreadable("member requestId is missing or empty")
     status = _status(document)
     if status == "PENDING":
         return Progress(job_id=job_id, status=status)
     return _result(document, job_id, roles, failed=status == "ERROR")
+
+
+def says_as_much(came: bytes, polled: bytes) -> bool:
+    """Say whether a callback has the very segments of a polled body that is complete, speakers aside."""
+    try:
+        ours, theirs = read(came), read(polled)
+        same = _unspoken(ours) == _unspoken(theirs)
+        return same and _status(ours) == _status(theirs) == "COMPLETED"
+    except (Unreadable, ecmascript.NotJson):
+        return False
+
+
+def _unspoken(document: dict[str, Any]) -> list[Segment]:
+    return [
+        msgspec.structs.replace(segment(index, item), speaker=None)
+        for index, item in enumerate(_listed(document, required=True))
+    ]
 
 
 def _result(document: dict[str, Any], job_id: str, roles: Roles, *, failed: bool) -> Result:
@@ -56,7 +78,7 @@ def _result(document: dict[str, Any], job_id: str, roles: Roles, *, failed: bool
         segments=segments,
         error=ResultError(code="ERROR", message=_text(document, "errorMessage")) if failed else None,
         metadata=metadata,
-        volatile=_RENDERED & metadata.keys(),
+        volatile=_COPIED,
     )
 
 

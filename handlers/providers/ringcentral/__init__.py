@@ -2,12 +2,13 @@
 
 Read in: `door` (token, header, handshake), `identity` (which of the two, message key), `job` (an AI response: the
 envelope and what it becomes), `speech` (text, segments, words), `findings` (insights, summaries), `notification` (a
-subscription's envelope, telephony), `ace` (insights of a recording).
+subscription's envelope, telephony), `ace` (insights of a recording). `api` asks RingCentral.
 """
 
 from typing import ClassVar
 
 from handlers.providers.ringcentral import identity, job, notification, simulate
+from handlers.providers.ringcentral.api import RingCentralApi
 from handlers.providers.ringcentral.door import SubscriptionDoor
 from handlers.providers.ringcentral.settings import RingCentralSettings
 from receiver.contract.model import InboundRequest, Outcome, Receipt
@@ -28,6 +29,7 @@ class RingCentral(Provider[RingCentralSettings]):
         "Add it, URL-encoded, as `?webhook=…` to every asynchronous AI request, such as …/async/speech-to-text; "
         "for ACE and telephony give it as `deliveryMode.address` of a subscription."
     )
+    api_settings = ("client_id", "client_secret", "jwt")
     ignored: ClassVar[dict[str, str]] = {
         "response.words[].*": "with utterances it repeats utterances[].wordTimings: what these lack is filled in from "
         "it, the rest is the same words; without utterances it becomes the segments",
@@ -37,6 +39,13 @@ class RingCentral(Provider[RingCentralSettings]):
         super().__init__(source, settings)
         self._door = SubscriptionDoor(settings)
 
+    def api(self) -> RingCentralApi | None:
+        """Return how RingCentral is asked, where the app's and the user's credentials are set."""
+        settings = self.settings
+        if settings.client_id is None or settings.client_secret is None or settings.jwt is None:
+            return None
+        return RingCentralApi(settings, (settings.client_id, settings.client_secret, settings.jwt))
+
     def proofs(self) -> tuple[str, ...]:
         """Return the URL's token and the subscription's, where they are set: RingCentral signs neither product."""
         return self._door.ways()
@@ -45,8 +54,12 @@ class RingCentral(Provider[RingCentralSettings]):
         """Compare the tokens; the body proves nothing (a jobId is a version-1 UUID, which can be guessed)."""
         return self._door.prove(request)
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return how each configured token fares."""
+        return self._door.steps(request)
+
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:  # noqa: ARG002
-        """Return which token is right by itself."""
+        """Return which token is right by itself, and where else in the request a token of a subscription stands."""
         return self._door.explain(request)
 
     def handshake(self, request: InboundRequest) -> Reply | None:

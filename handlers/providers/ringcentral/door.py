@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from handlers.providers.ringcentral.identity import of_subscription
 from handlers.providers.ringcentral.settings import RingCentralSettings
 from receiver.contract.model import InboundRequest, Verdict
-from receiver.contract.proof import Check, Proven, Reason, Refused, Tokens, digest
+from receiver.contract.proof import Check, Proven, Reason, Refused, Tokens, digest, outcomes
 from receiver.contract.provider import Reply
+from receiver.contract.schemes import presented_elsewhere
 
 _CHALLENGE = b"validation-token"
 _PROOF = "verification-token"
@@ -30,6 +31,7 @@ class SubscriptionDoor:
         settings.check()
         self._tokens = Tokens(settings.token)
         self._known = tuple(digest(secret.raw) for secret in settings.verification_token)
+        self._secrets = tuple(secret.raw for secret in settings.verification_token)
         self._first = (
             settings.token[0].value if settings.token else None,
             settings.verification_token[0].raw if settings.verification_token else None,
@@ -53,10 +55,19 @@ class SubscriptionDoor:
         unknown = any(refused.reason is Reason.TOKEN_UNKNOWN for refused in failed)
         return Refused(reason=Reason.TOKEN_UNKNOWN if unknown else Reason.TOKEN_MISSING, checks=checks)
 
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return how each configured token fares, of the URL and of the header."""
+        given = next((value for name in _PROOFS if (value := request.header(name)) is not None), None)
+        made = [hmac.compare_digest(digest((given or "").encode("latin-1")), known) for known in self._known]
+        header = outcomes(_SCHEME, _PROOF, made, "value") if given is not None else ()
+        return (*header, *self._tokens.steps(request.token))
+
     def explain(self, request: InboundRequest) -> tuple[Check, ...]:
-        """Return which proof is right by itself, for operators."""
-        right = (way for way, refused in self._tried(request) if refused is None)
-        return tuple(Check(scheme=way, ok=True, detail=f"the {way} is right") for way in right)
+        """Return which proof is right by itself, and other headers that hold a subscription's token, for operators."""
+        tried = list(self._tried(request))
+        right = (Check(scheme=way, ok=True, detail=f"the {way} is right") for way, refused in tried if refused is None)
+        lacks = any(way == _SCHEME and refused is not None for way, refused in tried)
+        return (*right, *(presented_elsewhere(request, self._secrets, _SCHEME) if lacks else ()))
 
     def handshake(self, request: InboundRequest) -> Reply | None:
         """Echo the challenge to who knows the address; to others it is a request like any, and refused as such.

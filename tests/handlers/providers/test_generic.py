@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.providers.generic import Generic
-from handlers.providers.generic.expressions import Expression
 from handlers.providers.generic.leaves import Leaves, marked, plain
 from receiver.config import build
 from receiver.contract.errors import ConfigError, Unreadable
+from receiver.contract.expressions import Expression
 from receiver.contract.model import Call, InboundRequest, Notice, Outcome, Progress, Result, Verdict
 from receiver.contract.proof import Proven
 from receiver.contract.provider import Reply

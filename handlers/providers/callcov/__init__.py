@@ -1,7 +1,9 @@
 """CallCov: call analysis with compliance, quality and coaching results.
 
-Sources: S0 guides/submitting-analysis, S1 guides/webhooks, S2 api/analysis/webhook, S4 api/analysis/retrieve,
-S6 api/fields, S7 api/fields/examples, S8 guides/analysis-results, S8es its Spanish page; all at docs.callcov.com.
+Sources: S0 guides/submitting-analysis, S1 guides/webhooks, S2 api/analysis/webhook, S3 api/analysis/create,
+S4 api/analysis/retrieve, S5 api/analysis/list, S6 api/fields, S7 api/fields/examples, S8 guides/analysis-results,
+S8es its Spanish page, S9 guides/error-handling, S10 api/overview, S12 guides/authentication-guide,
+S13 getting-started/first-request; all at docs.callcov.com.
 The callback's body is the analysis object itself, in one of two generations: `id` and `results` (S2), or `analysis_id`
 and `analysis` (S0). A signature exists (S1, S2), but no readable page says which, so the scheme is a setting.
 """
@@ -9,12 +11,15 @@ and `analysis` (S0). A signature exists (S1, S2), but no readable page says whic
 import uuid
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from handlers.providers.callcov.answers import with_speakers
+from handlers.providers.callcov.api import CallCovApi
+from handlers.providers.callcov.settings import CallCovSettings
 from receiver.contract.door import Door
-from receiver.contract.errors import ConfigError, Unreadable
+from receiver.contract.errors import Unreadable
 from receiver.contract.model import (
     Analysis,
     Call,
@@ -29,7 +34,7 @@ from receiver.contract.model import (
     Segment,
     Sentiment,
 )
-from receiver.contract.proof import Check, Proven, Refused, SignatureSettings
+from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider, SignedRequest
 from receiver.contract.reading import (
     Table,
@@ -45,7 +50,6 @@ from receiver.contract.reading import (
     text,
     texts,
 )
-from receiver.contract.settings import Secret, SourceSettings, about
 from receiver.contract.times import to_rfc3339
 
 _SENTIMENTS: Mapping[str, Sentiment] = {
@@ -66,33 +70,11 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Compliance checks (S6): the members that are true, and those that are false or empty, where the call passed."""
 
+__all__ = ["CallCov", "CallCovSettings"]
+
 _OUR_ADDRESS = "our own address; it may hold the source's token"
 _VOLATILE = frozenset({"audio.url", "processing_time_ms", "estimated_completion"})
 _NO_CALL = Call()
-
-
-class CallCovSettings(SourceSettings, frozen=True, kw_only=True):
-    """Settings of a CallCov source."""
-
-    secrets: Annotated[tuple[Secret, ...], about("secrets of the signature; several for rotation without a gap")] = ()
-    signature: Annotated[
-        SignatureSettings | None,
-        about("how CallCov signs; no readable page of the vendor says it, so nothing is assumed"),
-    ] = None
-    require: Annotated[
-        Literal["all", "any"], about('where token and signature are both set: "all" of them, or "any" one proves')
-    ] = "all"
-
-    def check(self) -> None:
-        if self.secrets and self.signature is None:
-            raise ConfigError(
-                "secrets is set and signature is not: CallCov documents no scheme that could be assumed. "
-                'Say how it signs, as in signature = { header = "X-…" }, or remove secrets'
-            )
-        if self.signature is not None and not self.secrets:
-            raise ConfigError('signature is set and secrets is not: add secrets = ["…"], or remove signature')
-        if self.signature is not None:
-            self.signature.check()
 
 
 class CallCov(Provider[CallCovSettings]):
@@ -102,6 +84,7 @@ class CallCov(Provider[CallCovSettings]):
     Settings = CallCovSettings
     normalizer = "callcov/1"
     setup = "Give it as `webhook_url` with every analysis you submit; CallCov keeps no list of addresses."
+    api_settings = ("api_key",)
     ignored: ClassVar[Mapping[str, str]] = {
         "object": 'the constant "analysis" (S3); any other value is kept in metadata',
         "webhook_url": _OUR_ADDRESS,
@@ -112,6 +95,14 @@ class CallCov(Provider[CallCovSettings]):
         super().__init__(source, settings)
         self._door = Door(settings, settings.signature, settings.secrets, settings.require)
 
+    def api(self) -> CallCovApi | None:
+        """Return how CallCov is asked, where an API key is set."""
+        return CallCovApi(self.settings, self.settings.api_key) if self.settings.api_key else None
+
+    def agreed(self, came: bytes, reread: bytes) -> bytes:
+        """Return what was read, with the callback's speakers where it has none."""
+        return with_speakers(came, reread)
+
     def proofs(self) -> tuple[str, ...]:
         """Return the ways of proof that the settings allow, in words."""
         return self._door.ways()
@@ -119,6 +110,10 @@ class CallCov(Provider[CallCovSettings]):
     def prove(self, request: InboundRequest, now: float) -> Proven | Refused:
         """Say who sent `request`: by signature, by token, or by both."""
         return self._door.prove(request, now)
+
+    def steps(self, request: InboundRequest) -> tuple[Check, ...]:
+        """Return what was compared, and how each secret fares."""
+        return self._door.steps(request)
 
     def explain(self, request: InboundRequest, now: float) -> tuple[Check, ...]:
         """Return which proof is right by itself, and what would have matched the signature."""
