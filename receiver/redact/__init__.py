@@ -1,0 +1,1 @@
+"""Redaction: values that must not leave are found in texts, words and any JSON, and masked; pure functions."""
