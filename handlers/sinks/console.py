@@ -76,10 +76,6 @@ class Console(Sink[ConsoleSettings]):
             return [TryLater(reason=f"standard output takes nothing: {type(error).__name__}")] * len(lines)
         return [Delivered()] * len(lines)
 
-    async def close(self) -> None:
-        """Let go of the thread; a print under way ends by itself."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
 
 def line_of(event: Event, *, include_text: bool = False) -> str:
     """Return one line for people: time, type, source, call, who, how long, what came of it, subject; perhaps words."""

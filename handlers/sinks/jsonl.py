@@ -192,10 +192,8 @@ class Jsonl(Sink[JsonlSettings]):
         return await self._off_loop(lambda: self._write(deliveries))
 
     async def close(self) -> None:
-        """Close the file, after a write that may still be under way."""
-        with contextlib.suppress(RuntimeError):  # closed before
-            await self._off_loop(self._forget)
-        self._thread.shutdown(wait=False)
+        """Close the file, after a write that may still be under way; the thread ends with the sink."""
+        await self._off_loop(self._forget)
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -105,6 +105,10 @@ def _check_headers(headers: dict[str, Secret]) -> None:
         seen.add(name.lower())
 
 
+_SMALL = 16 * 1024
+"""Bytes that the other side must take: no thin event is larger."""
+
+
 class Webhook(Sink[WebhookSettings]):
     """Posts each event; 2xx is Delivered, and the answer says whether another try is of use."""
 
@@ -116,6 +120,11 @@ class Webhook(Sink[WebhookSettings]):
         self._keys = [read_key(secret) for secret in settings.secrets]
         self._headers = {name: secret.value for name, secret in settings.headers.items()}
         self._form = _binary if settings.mode == "binary" else _structured
+        self._most: int | None = None
+
+    def largest(self) -> int | None:
+        """Return what the other side's answers of 413 leave, since the start."""
+        return self._most
 
     async def send(self, deliveries: Sequence[Delivery]) -> list[SendOutcome]:
         """Post one after the other; the batch is one."""
@@ -133,6 +142,9 @@ class Webhook(Sink[WebhookSettings]):
             )
         except HttpFailed as error:
             return TryLater(reason=str(error))
+        if answer.status == 413 and len(body) > _SMALL:
+            self._most = min(self._most or len(body), len(body) - 1)
+            return TryLater(reason=f"HTTP 413: {len(body)} bytes are too large; the next try is a thin event")
         return outcome(answer, self.ports.now)
 
     def _webhook_headers(self, event_id: str, body: bytes) -> dict[str, str]:

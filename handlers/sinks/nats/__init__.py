@@ -16,13 +16,13 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from handlers.sinks.nats.acks import Acks
+from handlers.sinks.nats.acks import Acks, Batch
 from handlers.sinks.nats.message import headers_of, size_of, subject, wildcard
 from handlers.sinks.nats.settings import NatsSettings
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import Delivery
 from receiver.contract.settings import Secret
-from receiver.contract.sink import Rejected, SendOutcome, Sink, SinkPorts, TryLater
+from receiver.contract.sink import NotReady, Rejected, SendOutcome, Sink, SinkPorts, TryLater
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -32,13 +32,11 @@ _CONNECT = 2.0
 """Seconds that a server may take to be connected."""
 _CLOSE = 1.0
 """Seconds that a flush, and a close, may take."""
+_HEADERS = 4096
+"""Bytes that an event's headers take at most: a few hundred, but for long names."""
 _DUPLICATE_WINDOW = 600.0
 """Seconds in which a stream of our making drops what it has already: longer than the first two waits before a retry."""
 _NAME_TAKEN = 10058
-
-
-class _NotReady(Exception):
-    """The stream cannot be published to now; the message is for operators and names no secret."""
 
 
 class Nats(Sink[NatsSettings]):
@@ -46,6 +44,7 @@ class Nats(Sink[NatsSettings]):
 
     Settings = NatsSettings
     order: ClassVar[Literal["call", "none"]] = "call"
+    concurrency: ClassVar[int] = 2
     batch: ClassVar[int] = 256
 
     def __init__(self, name: str, settings: NatsSettings, ports: SinkPorts) -> None:
@@ -57,6 +56,11 @@ class Nats(Sink[NatsSettings]):
         self._connecting = asyncio.Lock()
         self._suspect = False
         self._trouble: Exception | None = None
+        self._most: int | None = None
+
+    def largest(self) -> int | None:
+        """Return what the server that was last connected takes, with room for the headers."""
+        return None if self._most is None else max(self._most - _HEADERS, self._most // 2)
 
     async def open(self) -> None:
         """Connect, and see to the stream."""
@@ -65,24 +69,26 @@ class Nats(Sink[NatsSettings]):
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SendOutcome]:
         """Publish all, then wait for all acknowledgements."""
         until = asyncio.get_running_loop().time() + self.settings.timeout * 0.9
+        rendered_for = self._most
         try:
             client, acks = await self._ready()
-        except _NotReady as error:
+        except NotReady as error:
             return [TryLater(reason=str(error))] * len(deliveries)
-        started: list[asyncio.Future[SendOutcome] | SendOutcome] = []
+        if rendered_for is not None and self._most != rendered_for and self._too_large(deliveries):
+            return [TryLater(reason=f"the server now takes {self._most} bytes")] * len(deliveries)
+        batch = Batch()
         try:
             for delivery in deliveries:
-                started.append(await self._publish(client, acks, delivery, until))  # noqa: PERF401 -- see finally
-            if waiting := [item for item in started if isinstance(item, asyncio.Future)]:
-                await asyncio.wait(waiting, timeout=max(0.0, until - asyncio.get_running_loop().time()))
-            return [self._outcome(item) for item in started]
+                await self._publish(client, acks, batch, delivery, until)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await batch.ended()
+            return [self._outcome(item) for item in batch.outcomes]
         except asyncio.CancelledError:
             self._suspect = True
             raise
         finally:
-            for item in started:
-                if isinstance(item, asyncio.Future):
-                    item.cancel()
+            acks.forget(batch)
 
     async def close(self) -> None:
         """Let go of the connection, within seconds whatever the server does."""
@@ -102,6 +108,7 @@ class Nats(Sink[NatsSettings]):
             if self._client is None or self._acks is None or self._suspect or not self._client.is_connected:
                 await self.close()
                 self._client, self._acks = await self._connect()
+                self._most = self._client.max_payload
                 self._suspect = self._seen = False
             if not self._seen:
                 await self._see_to_stream(self._client)
@@ -120,8 +127,8 @@ class Nats(Sink[NatsSettings]):
                 await acks.open()
         except BaseException as error:
             await _end(client)
-            if isinstance(error, Error | OSError | TimeoutError | _NotReady):
-                raise _NotReady(f"cannot connect to NATS: {_said(self._trouble or error)}") from None
+            if isinstance(error, Error | OSError | TimeoutError | NotReady):
+                raise NotReady(f"cannot connect to NATS: {_said(self._trouble or error)}") from None
             raise
         return client, acks
 
@@ -159,7 +166,7 @@ class Nats(Sink[NatsSettings]):
     def _over_tls(self, client: "Client") -> None:
         wanted = self.settings.tls or any(server.startswith("tls:") for server in self.settings.servers)
         if wanted and not getattr(client, "_server_info", {}).get("tls_required"):
-            raise _NotReady("the server offers no TLS")
+            raise NotReady("the server offers no TLS")
 
     async def _see_to_stream(self, client: "Client") -> None:
         from nats.errors import Error  # noqa: PLC0415 -- an extra
@@ -169,7 +176,7 @@ class Nats(Sink[NatsSettings]):
             if self.settings.create_stream:
                 await _create(jetstream, self.settings.stream, wildcard(self.settings.subject))
         except (Error, OSError, TimeoutError) as error:
-            raise _NotReady(f"cannot see to stream {self.settings.stream}: {_said(error)}") from None
+            raise NotReady(f"cannot see to stream {self.settings.stream}: {_said(error)}") from None
         self._seen = True
 
     async def _on_error(self, error: Exception) -> None:
@@ -177,39 +184,44 @@ class Nats(Sink[NatsSettings]):
 
     # Publishing
 
-    async def _publish(
-        self, client: "Client", acks: Acks, delivery: Delivery, until: float
-    ) -> asyncio.Future[SendOutcome] | SendOutcome:
+    async def _publish(self, client: "Client", acks: Acks, batch: Batch, delivery: Delivery, until: float) -> None:
         """Start one; nats-py swallows cancellations in places, so they are looked for here."""
-        from nats.errors import Error  # noqa: PLC0415 -- an extra
-
         event = delivery.event
         body, headers = event.cloudevent(), headers_of(event, self.settings.stream)
         size = len(body) + size_of(headers)
         if size > client.max_payload:
-            return Rejected(reason=f"{size} bytes are more than the server's max_payload, {client.max_payload}")
+            reason = f"{size} bytes are more than the server's max_payload, {client.max_payload}"
+            batch.add(Rejected(reason=reason))
+            return
         if not client.is_connected or asyncio.get_running_loop().time() > until:
             self._suspect = True
-            return TryLater(reason="the server takes no more")
+            batch.add(TryLater(reason="the server takes no more"))
+            return
         try:
-            started = await acks.publish(subject(self.settings.subject, event), body, headers)
-        except (Error, OSError) as error:
-            return TryLater(reason=_said(error))
+            await acks.publish(batch, subject(self.settings.subject, event), body, headers)
+        except (_nats_error(), OSError) as error:
+            batch.end(len(batch.outcomes) - 1, TryLater(reason=_said(error)))
         if (task := asyncio.current_task()) and task.cancelling():
-            started.cancel()
             raise asyncio.CancelledError
-        return started
 
-    def _outcome(self, item: asyncio.Future[SendOutcome] | SendOutcome) -> SendOutcome:
-        if isinstance(item, asyncio.Future):
-            if item.done():
-                item = item.result()
-            else:
-                self._suspect = True
-                said = f": {_said(self._trouble)}" if self._trouble else ""
-                item = TryLater(reason=f"the stream did not acknowledge in time{said}")
+    def _too_large(self, deliveries: Sequence[Delivery]) -> bool:
+        """Say whether an event that was made for another bound is too large for the server's bound of now."""
+        most = self.largest()
+        return most is not None and any(len(delivery.event.cloudevent()) > most for delivery in deliveries)
+
+    def _outcome(self, item: SendOutcome | None) -> SendOutcome:
+        if item is None:
+            self._suspect = True
+            said = f": {_said(self._trouble)}" if self._trouble else ""
+            item = TryLater(reason=f"the stream did not acknowledge in time{said}")
         self._seen = self._seen and not isinstance(item, TryLater)
         return item
+
+
+def _nats_error() -> type[Exception]:
+    from nats.errors import Error  # noqa: PLC0415 -- an extra
+
+    return Error
 
 
 async def _end(client: "Client") -> None:

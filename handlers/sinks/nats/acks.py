@@ -20,6 +20,36 @@ _TOO_LARGE = 10054
 LOST = TryLater(reason="the connection was lost before the stream acknowledged")
 
 
+class Batch:
+    """The outcomes of messages that are waited for together: None until the stream has answered."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[SendOutcome | None] = []
+        self._open = 0
+        self._all = asyncio.Event()
+        self._all.set()
+
+    def add(self, outcome: SendOutcome | None) -> int:
+        """Add a message, and how it ended if that is known; return its place."""
+        self.outcomes.append(outcome)
+        if outcome is None:
+            self._open += 1
+            self._all.clear()
+        return len(self.outcomes) - 1
+
+    def end(self, place: int, outcome: SendOutcome) -> None:
+        """Say how a message ended."""
+        if self.outcomes[place] is None:
+            self.outcomes[place] = outcome
+            self._open -= 1
+            if not self._open:
+                self._all.set()
+
+    async def ended(self) -> None:
+        """Wait until all have."""
+        await self._all.wait()
+
+
 class Acks:
     """The acknowledgements of one connection that are waited for."""
 
@@ -27,37 +57,38 @@ class Acks:
         self._client = client
         self._inbox = ""
         self._serial = 0
-        self._waiting: dict[str, asyncio.Future[SendOutcome]] = {}
+        self._waiting: dict[str, tuple[Batch, int]] = {}
 
     async def open(self) -> None:
         """Listen at an inbox of our own."""
         self._inbox = self._client.new_inbox()
         await self._client.subscribe(f"{self._inbox}.*", cb=self._arrived)
 
-    async def publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> asyncio.Future[SendOutcome]:
-        """Publish, and return what will hold the outcome."""
+    async def publish(self, batch: Batch, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Publish, and add what becomes of it to a batch; nothing is known of it where this raises."""
         self._serial += 1
         reply = f"{self._inbox}.{self._serial}"
-        outcome: asyncio.Future[SendOutcome] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(lambda _: self._waiting.pop(reply, None))
-        self._waiting[reply] = outcome
+        self._waiting[reply] = batch, batch.add(None)
         try:
             await self._client.publish(subject, body, reply=reply, headers=dict(headers))
         except BaseException:
-            outcome.cancel()
+            self._waiting.pop(reply, None)
             raise
-        return outcome
+
+    def forget(self, batch: Batch) -> None:
+        """Wait for nothing of a batch any more."""
+        if None in batch.outcomes:
+            self._waiting = {reply: one for reply, one in self._waiting.items() if one[0] is not batch}
 
     async def lost(self) -> None:
         """Tell all that wait: the connection is gone."""
-        for outcome in list(self._waiting.values()):
-            if not outcome.done():
-                outcome.set_result(LOST)
+        waiting, self._waiting = self._waiting, {}
+        for batch, place in waiting.values():
+            batch.end(place, LOST)
 
     async def _arrived(self, message: "Msg") -> None:
-        outcome = self._waiting.get(message.subject)
-        if outcome is not None and not outcome.done():
-            outcome.set_result(outcome_of(message.data, message.headers or {}))
+        if (one := self._waiting.pop(message.subject, None)) is not None:
+            one[0].end(one[1], outcome_of(message.data, message.headers or {}))
 
 
 class _Error(msgspec.Struct):

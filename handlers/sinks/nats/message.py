@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -41,9 +42,13 @@ def wildcard(template: str) -> str:
 
 def subject(template: str, event: Event) -> str:
     """Return the subject of an event: its type keeps its dots, all else is one token."""
-    kind = ".".join(_token(token) for token in event.type.split(".")[:16])
-    provider = _token(_provider(event.data)) if "{provider}" in template else ""
-    return template.format(type=kind, source=_token(event.source_name), provider=provider)
+    return _subject(template, event.type, event.source_name, _provider(event.data) if "{provider}" in template else "")
+
+
+@lru_cache(maxsize=256)
+def _subject(template: str, event_type: str, source: str, provider: str) -> str:
+    kind = ".".join(_token(token) for token in event_type.split(".")[:16])
+    return template.format(type=kind, source=_token(source), provider=_token(provider))
 
 
 def _token(text: str) -> str:
@@ -80,4 +85,4 @@ def _value(text: str) -> str:
 
 def size_of(headers: Mapping[str, str]) -> int:
     """Return the bytes that headers take; the server counts them with the payload."""
-    return len("NATS/1.0\r\n\r\n") + sum(len(name) + len(value) + 4 for name, value in headers.items())
+    return len("NATS/1.0\r\n\r\n") + sum(map(len, headers)) + sum(map(len, headers.values())) + 4 * len(headers)

@@ -1,4 +1,4 @@
-"""Sink slack: one message an event, over an incoming webhook."""
+"""Sink slack: one message an event, over an incoming webhook, or by a bot with one thread a call."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from handlers.sinks.slack.api import Api
 from handlers.sinks.slack.message import message
+from handlers.sinks.slack.threads import Threads
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import Delivery
 from receiver.contract.settings import Secret, SinkSettings, about
@@ -59,7 +61,17 @@ _PASSING = frozenset({"internal_error", "rate_limited", "ratelimited", "rollup_e
 class SlackSettings(SinkSettings, frozen=True, kw_only=True):
     """The settings of a slack sink."""
 
-    url: Annotated[Secret, about("the incoming webhook's URL; whoever has it can post")]
+    url: Annotated[Secret | None, about("an incoming webhook's URL; whoever has it can post")] = None
+    token: Annotated[
+        Secret | None,
+        about(
+            "instead of url, a bot's token (xoxb-…): one thread a call, later results as replies, long texts as files"
+        ),
+    ] = None
+    channel: Annotated[str | None, about("with token: the channel's id (C…), where the bot is a member")] = None
+    api: Annotated[str, about("with token: where Slack's methods are; a GovSlack or a stand-in has another")] = (
+        "https://slack.com/api"
+    )
     include_text: Annotated[
         bool,
         about(
@@ -72,15 +84,29 @@ class SlackSettings(SinkSettings, frozen=True, kw_only=True):
     ] = False
 
     def check(self) -> None:
-        """Raise ConfigError where the URL cannot be one."""
+        """Raise ConfigError where it is not one of webhook and bot, or an address cannot be one."""
+        if (self.url is None) == (self.token is None):
+            raise ConfigError("url, token: set one of them: an incoming webhook's URL, or a bot's token with a channel")
+        if self.url is not None:
+            self._check_address("url", self.url.value, "as Slack shows it for the webhook")
+            if self.channel is not None:
+                raise ConfigError("channel: an incoming webhook has its channel already; it goes with token only")
+            return
+        self._check_address("api", self.api, "such as https://slack.com/api")
+        if self.token is not None and not self.token.value.isprintable():
+            raise ConfigError("token: it holds characters that no token has")
+        if not self.channel:
+            raise ConfigError("channel: with token, name the channel by its id, as at the end of its address (C…)")
+
+    def _check_address(self, key: str, text: str, told: str) -> None:
         schemes = ("https", "http") if self.allow_private else ("https",)
         try:
-            parts = urlsplit(self.url.value)
+            parts = urlsplit(text)
             usable = parts.scheme in schemes and bool(parts.hostname)
         except ValueError:
             usable = False
         if not usable:
-            raise ConfigError(f"url must be an {' or '.join(schemes)} address, as Slack shows it for the webhook")
+            raise ConfigError(f"{key} must be an {' or '.join(schemes)} address, {told}")
 
 
 class Slack(Sink[SlackSettings]):
@@ -92,10 +118,18 @@ class Slack(Sink[SlackSettings]):
 
     def __init__(self, name: str, settings: SlackSettings, ports: SinkPorts) -> None:
         super().__init__(name, settings, ports)
-        self._url = settings.url.value
+        self._url = settings.url.value if settings.url else ""
+        self._threads = self._as_bot(settings.token, settings.channel) if settings.token and settings.channel else None
+
+    def _as_bot(self, token: Secret, channel: str) -> Threads:
+        settings, ports = self.settings, self.ports
+        api = Api(ports.http, settings.api, token, timeout=settings.timeout, allow_private=settings.allow_private)
+        return Threads(api, ports.memory, channel, links=ports.links, include_text=settings.include_text, now=ports.now)
 
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SendOutcome]:
         """Post each delivery's message."""
+        if self._threads is not None:
+            return [await self._threads.post(delivery.event) for delivery in deliveries]
         return [await self._post(delivery) for delivery in deliveries]
 
     async def _post(self, delivery: Delivery) -> SendOutcome:

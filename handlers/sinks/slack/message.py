@@ -29,6 +29,7 @@ _TITLES = {
     "ops.sink_tripped": ("🚨", "Sink stopped: it keeps failing"),
     "ops.receipt_unreadable": ("🚨", "Callback could not be read"),
     "ops.source_silent": ("🚨", "Source has gone silent"),
+    "ops.test": ("🔔", "Test of this sink"),
     "ops.refusals_rising": ("🚨", "Refused callbacks are rising"),
 }
 _OURS = re.compile(r"(?:^|\.)((transcript|analysis|call|job|ops)\.\w+)$")
@@ -36,11 +37,18 @@ _PAGES = {"trn": "transcripts", "call": "calls", "job": "jobs", "dlv": "deliveri
 _CHECKS_SHOWN = 15
 _MEMBERS_SHOWN = 12
 _SAID_SECTIONS = 4
-"""At most 12,000 characters of what was said; the rest is behind the link."""
+"""At most 12,000 characters of what was said; the rest is behind the link, or in a file."""
+_SAID_FITS = 8_000
+"""Characters that fit into as many sections, whatever they are and wherever they break."""
+_LINE = 1_000_000
+"""Characters of one segment in a file."""
 
 
-def message(event: Event, *, links: str | None, include_text: bool) -> dict[str, Any]:
-    """Return the event as an incoming webhook's JSON; any data gives a message, none raises."""
+def message(event: Event, *, links: str | None, include_text: bool, attached: bool = False) -> dict[str, Any]:
+    """Return the event as a message's JSON; any data gives one, none raises.
+
+    `attached` leaves out what was said: it follows as a file.
+    """
     data = read(event.data)
     page = Page()
     headline = _headline(event, data)
@@ -48,7 +56,7 @@ def message(event: Event, *, links: str | None, include_text: bool) -> dict[str,
     page.header(headline)
     page.section(facts)
     _findings(page, data, include_text=include_text)
-    if include_text:
+    if include_text and not attached:
         _said(page, data)
     if links and (url := _link(event.subject, links)):
         page.link(url, "Open in Hookscribe")
@@ -205,6 +213,16 @@ def _quoting(analysis: dict[str, Any]) -> list[str]:
     return lines + (["Insights:", *insights] if insights else [])
 
 
+def transcript(event: Event) -> str | None:
+    """Return what was said, a line a segment, where it is too long for a message; None where it is not."""
+    data = read(event.data)
+    names = _names(data)
+    lines = [line for item in items(data.get("segments")) if (line := _segment(table(item), names, _LINE))]
+    text = data.get("text")
+    whole = "\n".join(lines) if lines else clean(text) if isinstance(text, str) else ""
+    return whole if len(whole) > _SAID_FITS else None
+
+
 def _said(page: Page, data: dict[str, Any]) -> None:
     """Add what was said, or the body of a provider's own event."""
     names = _names(data)
@@ -224,8 +242,8 @@ def _names(data: dict[str, Any]) -> dict[str, str]:
     return {item["id"]: word(item.get("label"), 60) or word(item.get("role"), 20) for item in speakers}
 
 
-def _segment(segment: dict[str, Any], names: dict[str, str]) -> str:
-    if not (text := word(segment.get("text"), 3_000)):
+def _segment(segment: dict[str, Any], names: dict[str, str], limit: int = 3_000) -> str:
+    if not (text := word(segment.get("text"), limit)):
         return ""
     speaker = segment.get("speaker")
     name = (names.get(speaker) if isinstance(speaker, str) else "") or word(speaker, 60)

@@ -12,9 +12,13 @@ import pytest
 from nats_server import MISSING, STREAM, Jet, NatsPeer, binary, make, running, server, stored
 
 from handlers.sinks.nats import Nats
-from receiver.contract.sink import Delivered, Rejected, TryLater
+from receiver.contract.model import Delivery
+from receiver.contract.sink import Delivered, NotReady, Rejected, TryLater
+from receiver.pipeline.attempt import Renderer
+from receiver.pipeline.shape import Addresses, Shaped
+from receiver.store.records import DueDelivery
 from receiver.testing.events import sample_deliveries, sample_delivery, sample_event
-from receiver.testing.sink import SinkContract, eventually_delivered, guarded, send
+from receiver.testing.sink import PATIENCE, SinkContract, eventually_delivered, guarded, send
 
 SHARED = "nats://127.0.0.1:4222"
 
@@ -117,6 +121,41 @@ async def test_one_too_large_spoils_no_batch() -> None:
             assert isinstance(outcome, Delivered | Rejected)
 
 
+async def test_what_is_too_large_goes_out_thin() -> None:
+    """By the server's own bound, headers and all; after a restart with a smaller one too, once it has been tried."""
+    async with server("max_payload: 60000") as nats, running(servers=(nats.url,)) as sink:
+        assert sink.largest() is None
+        await sink.open()
+        assert sink.largest() == 60_000 - 4096
+        shaped, render = Shaped(sink, Addresses(None, "https://hooks.internal")), Renderer(None, None, "")
+
+        def made(size: int) -> Delivery:
+            row = DueDelivery(1, 0, size, "acme", "transcript.completed", "t", "trn_1", None, sample_data(size))
+            return Delivery(id="dlv_1", sink="queue", attempt=1, event=shaped.event(render(row)))
+
+        outcomes = await send(sink, [made(size) for size in range(30_000, 90_000, 2000)])
+        assert {type(outcome) for outcome in outcomes} == {Delivered}
+        smaller = made(40_000)
+        nats.config.write_text(nats.config.read_text().replace("60000", "20000"))
+        await nats.stop()
+        await nats.start()
+        await eventually(sink, smaller, TryLater(reason="the server now takes 20000 bytes"))
+        (outcome,) = await send(sink, [made(40_001)])
+        assert outcome == Delivered(detail=f"stream {STREAM} seq 31")
+
+
+def sample_data(size: int) -> bytes:
+    """Return a transcript of at least so many bytes."""
+    return sample_event(grow_to=size).data
+
+
+async def eventually(sink: Nats, delivery: Delivery, wanted: TryLater) -> None:
+    """Send again until this is the outcome."""
+    async with asyncio.timeout(PATIENCE):
+        while (await send(sink, [delivery]))[0] != wanted:
+            await asyncio.sleep(0.05)
+
+
 # Trouble
 
 
@@ -182,7 +221,7 @@ async def test_a_refused_connection_says_where() -> None:
             (outcome,) = await send(sink, [sample_delivery()])
         assert isinstance(outcome, TryLater)
         assert "127.0.0.1" in outcome.reason
-        with pytest.raises(Exception, match="cannot connect to NATS"):
+        with pytest.raises(NotReady, match="cannot connect to NATS"):
             await sink.open()
 
 

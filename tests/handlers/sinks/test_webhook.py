@@ -1,5 +1,6 @@
 """The webhook sink against a real server; signatures judged by the reference package and by openssl."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -19,11 +20,15 @@ from receiver.contract.errors import ConfigError
 from receiver.contract.sink import Delivered, HttpAnswer, Rejected, SendOutcome, SinkPorts, TryLater
 from receiver.contract.webhooks import generate
 from receiver.http import GuardedClient
+from receiver.pipeline.attempt import Renderer
+from receiver.pipeline.shape import Addresses, Shaped
+from receiver.store.records import DueDelivery
 from receiver.testing.events import sample_delivery, sample_event
 from receiver.testing.server import RawServer, listening, never, writes
 from receiver.testing.sink import Arrived, Behaviour, Peer, SinkContract
 from receiver.testing.tables import settings_of
 
+TOO_LARGE = writes(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")
 NO_CONTENT = writes(b"HTTP/1.1 204 No Content\r\n\r\n")
 BUSY = writes(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
 UNUSABLE = writes(b"HTTP/1.1 422 No\r\nContent-Length: 11\r\n\r\nwh-token-42")
@@ -283,3 +288,33 @@ def test_settings_that_cannot_work(table: dict[str, Any], why: str) -> None:
         settings(**table)
     for hidden in ("MDEy", "s3cret", "p@host"):
         assert hidden not in str(caught.value)
+
+
+async def test_what_is_too_large_goes_out_thin_at_the_next_try(server: RawServer) -> None:
+    """The other side's 413 is a bound from then on; what is small and turned away for its size is turned away for good."""
+
+    async def bounded(writer: asyncio.StreamWriter) -> None:
+        too_large = len(server.requests[-1][2]) > 50_000
+        await (TOO_LARGE if too_large else NO_CONTENT)(writer)
+
+    server.answer = bounded
+    async with GuardedClient() as http:
+        ports = SinkPorts(http=http, links=None, now=lambda: NOW)
+        sink = Webhook("hook", settings(url=server.url(), allow_private=True), ports)
+        shaped, render = Shaped(sink, Addresses(None, "https://hooks.internal")), Renderer(None, None, "")
+
+        async def send(size: int) -> SendOutcome:
+            data = sample_event(grow_to=size).data
+            row = DueDelivery(1, 0, 2, "acme", "transcript.completed", "t", "trn_1", None, data)
+            return (await shaped.send([sample_delivery(render(row))]))[0]
+
+        assert isinstance(await send(40_000), Delivered)
+        tried = await send(100_000)
+        assert isinstance(tried, TryLater)
+        assert "the next try is a thin event" in tried.reason
+        assert isinstance(await send(100_000), Delivered)
+        assert json.loads(server.requests[-1][2])["data"]["thin"] is True
+        assert isinstance(await send(40_000), Delivered)
+        assert "thin" not in json.loads(server.requests[-1][2])["data"]
+        server.answer = TOO_LARGE
+        assert isinstance(await send(200_000), Rejected)
