@@ -19,7 +19,7 @@ from receiver.contract.errors import NotFound, SchemaError, StoreError, StoreUna
 from receiver.store import locks
 from receiver.store.look import newest_schema
 
-ENDS = ("", "-wal", "-shm", "-open", "-worker", "-checkpoint", "-admin-token", "-quarantine")
+ENDS = ("", "-wal", "-shm", "-open", "-worker", "-checkpoint", "-admin-token", "-link-key", "-quarantine")
 """What stands beside a store and belongs to it, by the end of the name."""
 _STEP = 256
 """Pages copied at a time: 1 MiB."""

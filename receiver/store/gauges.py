@@ -1,11 +1,12 @@
 """Gauges: what waits in the store, and since when, read without looking at more rows than wait."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from receiver.contract.model import ReceiptState, SinkState
 from receiver.store.ids import moment
+from receiver.store.jobs import counts_by_source, late_jobs
 from receiver.store.store import Engine
 
 COUNTED = 10_000
@@ -28,6 +29,10 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Unix milliseconds; no entry where nothing is due."""
     sinks: dict[str, str]
     """The state of each sink that was ever sent to."""
+    jobs: Mapping[tuple[str, str], int]
+    """How many jobs each source has in each state; of one operation, up to 10,000 are counted."""
+    late: dict[str, tuple[int, float]]
+    """Of each source, how many jobs' results came after their deadline, and by how many seconds the latest."""
 
 
 async def read_gauges(engine: Engine, sinks: Sequence[str], now: int) -> Gauges:
@@ -42,4 +47,14 @@ async def read_gauges(engine: Engine, sinks: Sequence[str], now: int) -> Gauges:
         deliveries={(sink, state): Waits(count, moment(oldest)) for sink, state, count, oldest in deliveries},
         due={sink: at for sink, at in due if at is not None and at <= now},
         sinks=known,
+        jobs=await counts_by_source(engine),
+        late=await _late(engine),
     )
+
+
+async def _late(engine: Engine) -> dict[str, tuple[int, float]]:
+    found: dict[str, tuple[int, float]] = {}
+    for (source, _), (late, latest) in (await late_jobs(engine)).items():
+        known, longest = found.get(source, (0, 0.0))
+        found[source] = (known + late, max(longest, latest))
+    return found

@@ -1,7 +1,7 @@
 """What an id names that is not there: something that never was, or something whose retention has passed."""
 
 from receiver.contract.errors import Gone, NotFound, UsageError
-from receiver.store.ids import CALL, DELIVERY, EVENT, TRANSCRIPT
+from receiver.store.ids import CALL, DELIVERY, EVENT, JOB, TRANSCRIPT
 from receiver.store.store import Engine
 
 
@@ -13,11 +13,11 @@ def gone(name: str) -> Gone:
 async def missing(engine: Engine, prefix: str, number: int, name: str) -> UsageError:
     """Return the error for an id without a row: Gone or NotFound.
 
-    Of events, deliveries and calls no row stays, only up to which id retention came; one below it is said to be gone.
+    Of events, deliveries, calls and jobs no row stays, only up to which id retention came; one below it is said to be gone.
     """
     if prefix == TRANSCRIPT:
         was_here = bool(await engine.rows("result_key", {"id": number}))
-    elif prefix in (EVENT, DELIVERY, CALL):
+    elif prefix in (EVENT, DELIVERY, CALL, JOB):
         rows = await engine.rows("gone_until", {"thing": prefix})
         was_here = bool(rows) and number <= rows[0][0]
     else:

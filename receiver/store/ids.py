@@ -4,6 +4,7 @@
 where their index is warm, and several processes never make the same one.
 """
 
+import re
 from collections.abc import Callable
 
 from receiver.contract.errors import NotFound
@@ -11,6 +12,7 @@ from receiver.contract.errors import NotFound
 EPOCH_MS = 1_704_067_200_000
 """2024-01-01 in Unix milliseconds."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _LENGTH = 13
 
@@ -22,6 +24,9 @@ DELIVERY = "dlv_"
 ATTEMPT = "att_"
 JOB = "job_"
 QUARANTINED = "qrn_"
+TOKEN = "tok_"  # noqa: S105 -- how ids of tokens begin
+AUDIT = "aud_"
+_PREFIXES = (RECEIPT, TRANSCRIPT, CALL, EVENT, DELIVERY, ATTEMPT, JOB, QUARANTINED, TOKEN, AUDIT)
 
 
 class Ids:
@@ -32,6 +37,11 @@ class Ids:
     def __init__(self, now: Callable[[], float], process: int) -> None:
         """`now` is Unix time in seconds; `process` the number of this start, of which the low 10 bits count."""
         self._now = now
+        self._process = process & 0x3FF
+        self._last = 0
+
+    def become(self, process: int) -> None:
+        """Make ids of another start from now on."""
         self._process = process & 0x3FF
         self._last = 0
 
@@ -52,11 +62,10 @@ class Ids:
 
 def encode(prefix: str, number: int) -> str:
     """Write an id the way the outside sees it: `rcp_01h2…`; the letters sort like the numbers."""
-    letters = []
-    for _ in range(_LENGTH):
-        letters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return prefix + "".join(reversed(letters))
+    return (
+        f"{prefix}{_ALPHABET[number >> 60 & 31]}{_PAIRS[number >> 50 & 1023]}{_PAIRS[number >> 40 & 1023]}"
+        f"{_PAIRS[number >> 30 & 1023]}{_PAIRS[number >> 20 & 1023]}{_PAIRS[number >> 10 & 1023]}{_PAIRS[number & 1023]}"
+    )
 
 
 def decode(prefix: str, text: str) -> int:
@@ -70,6 +79,16 @@ def decode(prefix: str, text: str) -> int:
     if number >= 1 << 63:
         raise NotFound(f"{text[:40]!r} is no id of ours")
     return number
+
+
+def pattern(prefix: str) -> str:
+    """Return what ids of a kind look like, as a regular expression."""
+    return f"^{prefix}[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}$"
+
+
+def is_one(text: str) -> bool:
+    """Say whether a text has the form of an id of ours, of whatever kind."""
+    return any(re.fullmatch(pattern(prefix), text) for prefix in _PREFIXES if text.startswith(prefix))
 
 
 def at(milliseconds: int) -> int:

@@ -15,10 +15,13 @@ from receiver.contract.errors import NotFound
 from receiver.contract.model import DeliveryState, ReceiptState, SinkState, Verdict
 from receiver.contract.times import from_ms
 from receiver.store import shapes
+from receiver.store.answers import answers_of
 from receiver.store.gone import gone, missing
 from receiver.store.ids import CALL, DELIVERY, EVENT, RECEIPT, TRANSCRIPT, at, decode, moment
-from receiver.store.listing import MOST, Asked, Listing, equal, fitting, one_of, since, until, word
+from receiver.store.jobs import JobRow, job_row
+from receiver.store.listing import MOST, Asked, Listing, call_named, equal, fitting, of_call, one_of, since, until, word
 from receiver.store.records import SinkRow
+from receiver.store.search import Search
 from receiver.store.shapes import Shape
 from receiver.store.store import Engine, Row
 
@@ -52,7 +55,7 @@ TRANSCRIPTS = Listing(
         "source": equal("t.source", "source"),
         "provider": equal("t.provider", "provider"),
         "job_id": equal("t.job_id", "job_id"),
-        "call": one_of("t.call_id", "call", CALL),
+        "call": of_call("t.call_id"),
         "status": word("t.status", shapes.Status),
         "since": since("t.received_at", _same),
         "until": until("t.received_at", _same),
@@ -65,7 +68,7 @@ EVENTS = Listing(
     filters={
         "type": equal("e.type", "type"),
         "source": equal("e.source", "source"),
-        "call": one_of("e.call_id", "call", CALL),
+        "call": of_call("e.call_id"),
         "since": since("e.id"),
         "until": until("e.id"),
     },
@@ -98,6 +101,11 @@ class Lists:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.search = Search(engine)
+
+    async def job_rows(self, ids: Sequence[int]) -> list[JobRow]:
+        """Return jobs by id, oldest first."""
+        return [job_row(row) for row in await self._engine.rows("jobs_by_id", {"ids": [*ids]})] if ids else []
 
     async def receipts(self, given: Mapping[str, str]) -> Page:
         """Return receipts; `since` and `until` go by when they were kept."""
@@ -122,14 +130,31 @@ class Lists:
         return found
 
     async def transcripts(self, given: Mapping[str, str], *, whole: bool = True) -> Page:
-        """Return transcripts by when they were received: whole, as JSON (`msgspec.Raw`), or only what routes them."""
+        """Return transcripts by when they were received: whole, as JSON (`msgspec.Raw`), or only what routes them.
+
+        With `q` or `speaker` those in which that is found, by when they were indexed.
+        """
+        if {"q", "speaker"} & given.keys():
+            return await self._searched(given, whole=whole)
         asked = TRANSCRIPTS.read(given)
+        await call_named(self._engine, asked.params)
         rows = await self._engine.rows("list_transcripts", asked.params, asked.where)
         if not whole:
             return _page(TRANSCRIPTS, rows, rows[: asked.limit], shapes.transcript, (9, 0))
         shown = rows[: min(asked.limit, fitting([row[-1] for row in rows], PAGE_BYTES))]
-        docs = await self._blobs("transcript_docs", shown)
-        return _page(TRANSCRIPTS, rows, shown, lambda row: docs[row[0]], (9, 0))
+        return Page(await self._docs(shown), _page(TRANSCRIPTS, rows, shown, lambda row: row, (9, 0)).next)
+
+    async def _searched(self, given: Mapping[str, str], *, whole: bool) -> Page:
+        seen, more = await self.search.transcripts(given)
+        place = {number: place for place, number in enumerate(seen)}
+        found = await self._engine.rows("transcripts_by_id", {"ids": [*seen]})
+        rows = sorted(found, key=lambda row: place[row[0]])
+        shown = rows[: fitting([row[-1] for row in rows], PAGE_BYTES)] if whole else rows
+        items = await self._docs(shown) if whole else [shapes.transcript(row) for row in shown]
+        if not seen or not (more or len(shown) < len(rows)):
+            return Page(items, None)
+        last = shown[-1][0] if len(shown) < len(rows) else [*seen][-1]
+        return Page(items, await self.search.after(last, seen[last]))
 
     async def transcript(self, public_id: str, version: int | None = None) -> msgspec.Raw:
         """Return one transcript as JSON, the newest version where none is named. Raises NotFound."""
@@ -148,6 +173,11 @@ class Lists:
             raise await missing(self._engine, TRANSCRIPT, number, public_id)
         return [shapes.version(row) for row in rows]
 
+    async def answers(self, public_id: str) -> list[Shape]:
+        """Return what was asked about a transcript, oldest first. Raises NotFound."""
+        await self.versions(public_id)
+        return await answers_of(self._engine, public_id)
+
     async def calls(self, given: Mapping[str, str]) -> Page:
         """Return calls by when they were first heard of."""
         asked = CALLS.read(given)
@@ -163,6 +193,7 @@ class Lists:
     async def events(self, given: Mapping[str, str], *, whole: bool = True) -> Page:
         """Return events, with their data as JSON (`msgspec.Raw`) or without; `type` may be a glob."""
         asked = EVENTS.read(given)
+        await call_named(self._engine, asked.params)
         rows = await self._events(asked, given.get("type"))
         if not whole:
             return _page(EVENTS, rows, rows[: asked.limit], shapes.event)
@@ -252,6 +283,11 @@ class Lists:
         if not rows:
             raise await missing(self._engine, prefix, number, public_id)
         return [rows[0]]
+
+    async def _docs(self, rows: Sequence[Row]) -> list[msgspec.Raw]:
+        """Return transcripts as JSON, without those that went since they were found."""
+        found: dict[int, bytes] = dict(await self._engine.rows("transcript_docs", {"ids": [row[0] for row in rows]}))
+        return [msgspec.Raw(found[row[0]]) for row in rows if found.get(row[0])]
 
     async def _blobs(self, query: str, rows: Sequence[Row]) -> dict[int, msgspec.Raw]:
         found = await self._engine.rows(query, {"ids": [row[0] for row in rows]})

@@ -14,7 +14,7 @@ import msgspec
 from receiver.store import disk
 from receiver.store.opening import PACKAGE
 
-_ENDS = ("", "-wal", "-shm", "-open", "-quarantine", "-admin-token")
+_ENDS = ("", "-wal", "-shm", "-open", "-quarantine", "-admin-token", "-link-key")
 
 
 class FileLook(msgspec.Struct, frozen=True, kw_only=True):

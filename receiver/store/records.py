@@ -94,11 +94,21 @@ class Writes(msgspec.Struct, kw_only=True):
     changed_calls: list[dict[str, Any]] = []
     transcripts: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     versions: list[tuple[Any, ...]] = []
+    amended: dict[tuple[int, int], dict[str, Any]] = {}
+    """Versions that say more than before, by transcript and number: the parameters of `amend_version`, `amend_transcript`."""
     events: list[tuple[Any, ...]] = []
     deliveries: list[tuple[Any, ...]] = []
     done: list[Done] = []
     redone: list[dict[str, Any]] = []
     """Receipts that were read again: what they are now, and `was_state` and `was_outcome`."""
+    ended_jobs: list[dict[str, Any]] = []
+    """Jobs whose results are in: `id`, `state`, `job_id`, `at`."""
+    submitted_jobs: list[dict[str, Any]] = []
+    """Jobs that the provider took: the parameters of `job_submitted` but for the time."""
+    became_jobs: list[dict[str, Any]] = []
+    """Jobs in another state: the parameters of `job_became` but for the time."""
+    touched_jobs: list[dict[str, Any]] = []
+    """Jobs that the provider says it is at: `id`, `job_id`, `next_poll`."""
 
 
 class DueDelivery(msgspec.Struct, frozen=True, gc=False):
@@ -115,7 +125,7 @@ class DueDelivery(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
+class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How one attempt ended. `next_at` None with `state` pending never occurs; `give_back` 1 returns the attempt."""
 
     delivery_id: int

@@ -8,7 +8,8 @@ import msgspec
 from receiver.contract.model import DeliveryState
 from receiver.contract.times import from_ms
 from receiver.masking import shown_headers
-from receiver.store.ids import ATTEMPT, CALL, DELIVERY, EVENT, RECEIPT, TRANSCRIPT, encode, moment
+from receiver.store.ids import ATTEMPT, CALL, DELIVERY, EVENT, JOB, RECEIPT, TRANSCRIPT, encode, moment
+from receiver.store.jobs import JobRow
 from receiver.store.records import SinkRow, unpack_headers
 from receiver.store.store import Row
 
@@ -38,6 +39,37 @@ def receipt(row: Row) -> Shape:
         "outcome": msgspec.json.decode(outcome) if outcome else None,
         "checks": msgspec.json.decode(checks) if checks else [],
         "headers": [list(pair) for pair in shown_headers(unpack_headers(headers))],
+    }
+
+
+def job(row: JobRow) -> Shape:
+    """Show a job: what was asked for, and how it stands; without the recording's place on this machine."""
+    doc = row.doc
+    late = None if row.result_at is None or row.deadline is None else max(0, row.result_at - row.deadline) / 1000
+    return {
+        "id": encode(JOB, row.id),
+        "source": row.source,
+        "provider": row.provider,
+        "operation": row.operation,
+        "job_id": row.job_id,
+        "state": row.state,
+        "file": doc.name,
+        "recording": row.sha256,
+        "has_recording": doc.path is not None or doc.recording_id is not None,
+        "size": doc.size,
+        "call": doc.call,
+        "language": doc.language,
+        "metadata": doc.metadata,
+        "options": doc.options,
+        "adopted": doc.adopted,
+        "created_at": from_ms(row.created_at),
+        "submitted_at": from_ms(row.submitted_at) if row.submitted_at else None,
+        "result_at": from_ms(row.result_at) if row.result_at else None,
+        "deadline": from_ms(row.deadline) if row.deadline else None,
+        "late": late,
+        "next_poll": from_ms(row.next_poll) if row.next_poll else None,
+        "polls": row.polls,
+        "detail": row.detail,
     }
 
 

@@ -1,14 +1,16 @@
 """The domain verbs: what the steps of the path ask of the store, written once over an engine."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from receiver.contract.errors import Conflict
+from receiver.contract.errors import Conflict, StoreError
 from receiver.contract.model import DeliveryState, ReceiptState
 from receiver.store.ids import Ids
+from receiver.store.query import Query
 from receiver.store.records import (
     DueDelivery,
     Kept,
@@ -21,6 +23,14 @@ from receiver.store.records import (
     Writes,
     redelivery_key,
 )
+
+_INLINE = 16 * 1024
+"""Bytes of an event that is read together with others; a larger one is read once it is known that it has room."""
+_WINDOW = 2
+"""How many times as many deliveries are looked at, in order, as are wanted: of a long backlog most may have to wait."""
+_FEW = 16
+"""Where only one in so many of those wanted may go, all of the backlog is looked at."""
+_ALL = 1 << 40
 
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
@@ -39,17 +49,29 @@ class Engine(Protocol):
     """A database that knows the named statements."""
 
     async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]: ...
+    async def found(self, name: str, params: Params, where: Sequence[str]) -> list[Row]: ...
     async def write(self, name: str, params: Params | None = None) -> int: ...
     async def insert(self, name: str, rows: Sequence[Row]) -> int: ...
-    def transaction(self) -> contextlib.AbstractAsyncContextManager[Tx]: ...
+    def transaction(self, *, alone: bool = False) -> contextlib.AbstractAsyncContextManager[Tx]: ...
+    def match(self, query: Query | None, tags: Sequence[str]) -> str: ...
+    def marks(self, query: Query) -> Callable[[str], str]: ...
+    def indexed(self, rows: Sequence[Row]) -> Sequence[Row]: ...
+    def unpacked(self, rows: Sequence[Row]) -> Sequence[Row]: ...
+    async def purge(self) -> bool: ...
     async def migrate(self) -> list[str]: ...
     async def current(self) -> bool: ...
     async def data_version(self) -> int: ...
+    async def listen(self) -> None: ...
     async def close(self) -> None: ...
 
 
 class Store:
     """Everything that is kept, and every change to it."""
+
+    beat_every: float | None = None
+    """Seconds between two calls of `beat`; None where no other process could take over."""
+    keeps_at_once = 1
+    """Calls of `keep` that are worth having under way side by side."""
 
     def __init__(self, engine: Engine, now: Callable[[], float]) -> None:
         """`now` is Unix time in seconds."""
@@ -67,7 +89,22 @@ class Store:
         async with self.engine.transaction() as tx:
             found = await tx.rows("register_start", {"name": name, "now": self.now_ms()})
         self.start = found[0][0]
-        self.ids = Ids(self._now, self.start)
+        self.ids.become(self.start)
+
+    async def beat(self) -> int:
+        """Say that this process is alive, and free what dead ones held; return how much. Raises StoreError."""
+        return 0
+
+    async def leave(self) -> None:
+        """Let others take over what this process holds; it stops."""
+
+    async def leads(self, task: str) -> bool:  # noqa: ARG002 -- an embedded store has one worker
+        """Say whether this process is the one that does a task, of all on this store. Raises StoreError."""
+        return True
+
+    def holds(self) -> bool:
+        """Say whether what this process took is surely still its own."""
+        return True
 
     # Receiving
 
@@ -76,12 +113,15 @@ class Store:
 
         When this returns, the bytes are on disk. Raises StoreUnavailable with nothing kept.
         """
-        made = await self.engine.insert("keep_receipts", [msgspec.structs.astuple(receipt) for receipt in batch])
-        if made == len(batch):
+        if await self._put(batch) == len(batch):
             return [Kept(receipt.id, False) for receipt in batch]
         present = await self.engine.rows("which_kept", {"ids": [receipt.id for receipt in batch]})
         kept = {row[0] for row in present}
         return [Kept(receipt.id, False) if receipt.id in kept else await self._meet(receipt) for receipt in batch]
+
+    async def _put(self, batch: Sequence[NewReceipt]) -> int:
+        """Insert receipts, but for redeliveries, as one commit; return how many were made."""
+        return await self.engine.insert("keep_receipts", [msgspec.structs.astuple(receipt) for receipt in batch])
 
     async def _meet(self, receipt: NewReceipt) -> Kept:
         """Tell a redelivery from another message whose digest begins alike; keep the latter under a salted key."""
@@ -92,7 +132,7 @@ class Store:
                 return Kept(found[0][0], True)
             if not found:
                 salted = msgspec.structs.replace(receipt, key=key, key_rest=key_rest)
-                if await self.engine.insert("keep_receipts", [msgspec.structs.astuple(salted)]):
+                if await self._put([salted]):
                     return Kept(receipt.id, False)
                 continue
             rest = receipt.key_rest.to_bytes(8, "big", signed=True)
@@ -108,9 +148,7 @@ class Store:
         Returns the claim's id, 0 when nothing waits.
         """
         rows = await self.engine.rows("waiting_receipts", {"state": ReceiptState.RECEIVED, "limit": limit, "after": 0})
-        tried_first = bool(rows and rows[0][2])
-        alone = next((place for place, row in enumerate(rows) if row[2]), len(rows)) if not tried_first else 1
-        ids = _within([(row[0], row[1]) for row in rows[:alone]], max_bytes)
+        ids = chosen(rows, max_bytes)
         if not ids:
             return 0, []
         claim = self.ids.next()
@@ -165,31 +203,56 @@ class Store:
         """Write what receipts became: transcripts, events, the outbox and the receipts' states, all or nothing.
 
         Raises Conflict, with nothing written, where a transcript, a call or a receipt that is read again is not any
-        more what it was when the batch was planned: another process wrote it in between.
+        more what it was when the batch was planned: another process wrote it in between. Raises StoreError where the
+        claim is another's by now.
         """
         async with self.engine.transaction() as tx:
+            if claim and not await tx.run("release_claim", {"id": claim}):
+                raise StoreError("the claim is not ours any more: another worker took over while this one stood still")
             await _insert(tx, "add_calls", writes.calls)
-            _all(await tx.run_many("change_call", writes.changed_calls), writes.changed_calls)
+            changes = _folded(writes.changed_calls)
+            _all(await tx.run_many("change_call", changes), changes)
+            await _amend(tx, writes.amended)
             _all(await _insert(tx, "add_transcripts", [*writes.transcripts.values()]), writes.transcripts)
             await _insert(tx, "add_versions", writes.versions)
-            await _insert(tx, "add_events", writes.events)
+            await _insert(
+                tx, "add_unindexed", [*dict([*writes.amended, *(row[:2] for row in writes.versions)]).items()]
+            )
             await _insert(tx, "add_deliveries", writes.deliveries)
             await tx.run_many("receipt_done", [msgspec.structs.asdict(done) for done in writes.done])
             _all(await tx.run_many("receipt_redone", writes.redone), writes.redone)
-            if claim:
-                await tx.run("release_claim", {"id": claim})
+            await self._write_jobs(tx, writes)
+            await _insert(tx, "add_events", writes.events)  # last: PostgreSQL lets others wait from here to the commit
+
+    async def _write_jobs(self, tx: Tx, writes: Writes) -> None:
+        now = {"now": self.now_ms()}
+        became = [await tx.run("job_became", {**job, **now}) for job in writes.became_jobs]
+        _all(sum(became), became)
+        for job in writes.submitted_jobs:
+            await tx.run("job_submitted", {**job, **now})
+        for touched in _rounds(writes.touched_jobs):
+            await tx.run_many("job_touched", [{**job, **now} for job in touched])
+        for ended in _rounds(writes.ended_jobs):
+            await tx.run_many("job_result", [{**job, **now} for job in ended])
 
     async def readmit(self, reason: str, sources: Sequence[str], limit: int) -> int:
         """Let some receipts of these sources that are unreadable for a reason be read again; return how many."""
         return await self.engine.write("readmit_receipts", {"reason": reason, "sources": [*sources], "limit": limit})
 
-    async def confirmed(self, receipt_id: int, reread: bytes) -> None:
-        """The provider answered for itself: its bytes count from now on."""
-        await self.engine.write("receipt_confirmed", {"id": receipt_id, "reread": reread})
+    async def confirmed(self, receipt_id: int, reread: bytes, headers: bytes | None = None) -> None:
+        """The provider answered for itself: its bytes count from now on, with these headers instead of those that came."""
+        await self.engine.write("receipt_confirmed", {"id": receipt_id, "reread": reread, "headers": headers})
 
-    async def unconfirmed(self, receipt_ids: Sequence[int]) -> None:
-        """No confirmation is to be had; go on with what came."""
-        await self.engine.write("receipt_unconfirmed", {"ids": list(receipt_ids)})
+    async def unconfirmed(self, receipt_ids: Sequence[int]) -> int:
+        """No confirmation is to be had; go on with what came. Return how many waited for one."""
+        return await self.engine.write("receipt_unconfirmed", {"ids": list(receipt_ids)})
+
+    async def events_after(self, seq: int, limit: int) -> list[Row]:
+        """Return events in the order in which they were written, behind one: (seq, id, source, type).
+
+        Who reads on from the last `seq` misses none, also where one commits late.
+        """
+        return await self.engine.rows("events_after", {"seq": seq, "limit": limit})
 
     # Delivering
 
@@ -198,17 +261,36 @@ class Store:
 
         At most `limit`, and no more than `max_bytes` of events, but always one. The rows' `attempts` are those before.
         """
-        query = "due_deliveries_in_order" if in_order else "due_deliveries"
-        rows = await self.engine.rows(query, {"sink": sink, "now": self.now_ms(), "limit": limit})
-        ids = _within([(row[0], row[1]) for row in rows], max_bytes)
+        found = await self._found(sink, limit, in_order=in_order, max_bytes=max_bytes)
+        ids = [delivery.id for delivery in found]
         if not ids:
             return []
-        found = [DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": ids})]
         mine = {"ids": ids, "worker": self.start}
         if await self.engine.write("start_deliveries", {**mine, "sink": sink, "now": self.now_ms()}) == len(ids):
             return found
         taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
         return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
+
+    async def _found(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
+        """Return what could be taken; a large event is read by itself, so that what is in memory stays bounded."""
+        asked = {"sink": sink, "now": self.now_ms(), "limit": limit, "inline": _INLINE}
+        if in_order:
+            rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _WINDOW * limit})
+            if len(rows) < max(1, limit // _FEW):  # behind calls that wait there may be others
+                rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _ALL})
+        else:
+            rows = await self._waiting("due_deliveries", asked)
+        rows = rows[: len(_within([(row[0], row[9]) for row in rows], max_bytes))]
+        large = [row[0] for row in rows if row[8] is None]
+        whole = {row[0]: row for row in await self.engine.rows("deliveries_by_id", {"ids": large})} if large else {}
+        return [DueDelivery(*whole.get(row[0], row)[:9]) for row in rows if row[8] is not None or row[0] in whole]
+
+    async def _waiting(self, query: str, params: Params) -> Sequence[Row]:
+        return self.engine.unpacked(await self.engine.rows(query, params))
+
+    async def take_back(self, sink: str) -> int:
+        """Give back, untried, what counts as being sent to a sink by this process, which has none of it in hand."""
+        return await self.engine.write("take_back", {"sink": sink, "worker": self.start, "now": self.now_ms()})
 
     async def next_due(self, sink: str) -> int | None:
         """Return when another delivery of a sink falls due, Unix milliseconds, or None; later than now."""
@@ -218,15 +300,15 @@ class Store:
 
     async def tried(self, results: Sequence[Tried]) -> None:
         """Write how attempts ended, and what becomes of their deliveries."""
-        now = self.now_ms()
+        mine = {"now": self.now_ms(), "worker": self.start}
         arrived = [one.delivery_id for one in results if one.state == DeliveryState.DELIVERED]
         waits, ended = [], []
         for one in results:
             if one.state == DeliveryState.PENDING:
-                row = {"id": one.delivery_id, "next_at": one.next_at, "detail": one.detail, "now": now}
-                waits.append({**row, "give_back": one.give_back})
+                row = {"id": one.delivery_id, "next_at": one.next_at, "detail": one.detail, "give_back": one.give_back}
+                waits.append({**row, **mine})
             elif one.state != DeliveryState.DELIVERED:
-                ended.append({"id": one.delivery_id, "state": one.state, "detail": one.detail, "now": now})
+                ended.append({"id": one.delivery_id, "state": one.state, "detail": one.detail, **mine})
         attempts = [
             (self.ids.next(), one.delivery_id, one.number, one.started_at, one.duration, one.outcome, one.detail)
             for one in results
@@ -234,7 +316,7 @@ class Store:
         ]
         async with self.engine.transaction() as tx:
             if arrived:
-                await tx.run("deliveries_arrived", {"ids": arrived, "now": now})
+                await tx.run("deliveries_arrived", {"ids": arrived, **mine})
             await tx.run_many("delivery_waits", waits)
             await tx.run_many("delivery_ended", ended)
             await _insert(tx, "add_attempts", attempts)
@@ -253,6 +335,13 @@ class Store:
         await self.engine.write("put_sink_state", {**msgspec.structs.asdict(sink), "now": self.now_ms()})
 
 
+def chosen(rows: Sequence[Row], max_bytes: int) -> list[int]:
+    """Return which of waiting receipts (id, size, tries) to normalize together: one that was tried before comes alone."""
+    tried_first = bool(rows and rows[0][2])
+    alone = next((place for place, row in enumerate(rows) if row[2]), len(rows)) if not tried_first else 1
+    return _within([(row[0], row[1]) for row in rows[:alone]], max_bytes)
+
+
 def _within(sizes: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:
     """Return the ids from the start whose sizes fit together, the first in any case."""
     ids: list[int] = []
@@ -266,6 +355,33 @@ def _within(sizes: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:
 
 async def _insert(tx: Tx, name: str, rows: Sequence[Row]) -> int:
     return await tx.insert(name, rows) if rows else 0
+
+
+async def _amend(tx: Tx, amended: Mapping[tuple[int, int], dict[str, Any]]) -> None:
+    for change in amended.values():
+        _all(await tx.run("amend_version", change), [change])
+        await tx.run("amend_transcript", change)
+
+
+def _folded(changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one change for each call: from what it was before the first to what it is after the last."""
+    found: dict[int, dict[str, Any]] = {}
+    for change in changes:
+        first = found.get(change["id"], change)
+        found[change["id"]] = {**change, "before": first["before"]}
+    return [*found.values()]
+
+
+def _rounds(changes: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return changes in their order, in as few rounds as it takes that none changes a thing twice."""
+    rounds: list[list[dict[str, Any]]] = []
+    times: Counter[int] = Counter()
+    for change in changes:
+        if times[change["id"]] == len(rounds):
+            rounds.append([])
+        rounds[times[change["id"]]].append(change)
+        times[change["id"]] += 1
+    return rounds
 
 
 def _all(changed: int, wanted: Collection[Any]) -> None:

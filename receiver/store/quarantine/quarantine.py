@@ -3,14 +3,17 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import msgspec
 
 from receiver.contract.errors import NotFound, StoreError
 from receiver.store.ids import QUARANTINED, encode
-from receiver.store.opening import sqlite_path
+from receiver.store.opening import is_shared, postgres_engine, sqlite_path
 from receiver.store.quarantine.records import (
+    Narrowed,
     NewQuarantined,
     Quarantined,
     QuarantinedRow,
@@ -20,11 +23,19 @@ from receiver.store.quarantine.records import (
 )
 from receiver.store.quarantine.trimming import Bounds, trim
 from receiver.store.sqlite.engine import SqliteEngine
+from receiver.store.store import Engine
 
 PACKAGE = "receiver.store.quarantine"
 HOURS_KEPT = 31 * 24
 _PRAGMAS = {"synchronous": "OFF", "cache_size": "-2048", "journal_size_limit": "4194304", "secure_delete": "FAST"}
 _HOUR = 3600.0
+_CONDITIONS = {
+    "source": "source = :source",
+    "reason": "reason = :reason",
+    "since": "received_at >= :since",
+    "until": "received_at < :until",
+    "before": "id < :before",
+}
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -36,7 +47,7 @@ class Quarantine:
         self.path = path
         self._now = now
         self._checkpoint = checkpoint
-        self._engine: SqliteEngine | None = None
+        self._engine: Engine | None = None
         self._opening = asyncio.Lock()
 
     async def put(self, batch: Sequence[NewQuarantined], bounds: Bounds) -> int:
@@ -54,15 +65,11 @@ class Quarantine:
         async with (await self._open()).transaction() as tx:
             return await trim(tx, bounds, self._now())
 
-    async def newest(
-        self, limit: int, *, source: str | None = None, reason: str | None = None, before: int | None = None
-    ) -> list[QuarantinedRow]:
+    async def newest(self, limit: int, **narrowed: Unpack[Narrowed]) -> list[QuarantinedRow]:
         """Return what is kept, newest first; `before` is the id where the previous page ended."""
-        filters = {"source": source, "reason": reason, "before": before}
-        conditions = {"source": "source = :source", "reason": "reason = :reason", "before": "id < :before"}
-        params = {key: value for key, value in filters.items() if value is not None}
+        params = {key: value for key, value in narrowed.items() if value is not None}
         engine = await self._open()
-        rows = await engine.rows("newest", {**params, "limit": limit}, [conditions[key] for key in params])
+        rows = await engine.rows("newest", {**params, "limit": limit}, [_CONDITIONS[key] for key in params])
         return [
             QuarantinedRow(number, of, why, received_at, size, read_checks(checks))
             for number, of, why, received_at, size, checks in rows
@@ -103,28 +110,57 @@ class Quarantine:
         if engine is not None:
             await engine.close()
 
+    def there(self) -> bool:
+        """Say whether anything was ever kept, so that looking makes no file."""
+        return self.path.exists()
+
     async def remake(self) -> None:
         """Begin a new file in place of one that a loss of power left unreadable."""
         await self.close()
         for end in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
-    async def _open(self) -> SqliteEngine:
+    async def _open(self) -> Engine:
         async with self._opening:
             if self._engine is None:
-                engine = SqliteEngine(self.path, PACKAGE)
-                try:
-                    await engine.open(checkpoint=self._checkpoint, pragmas=_PRAGMAS)
-                    await engine.migrate()
-                except BaseException:
-                    await engine.close()
-                    raise
-                self._engine = engine
+                self._engine = await self._opened()
             return self._engine
+
+    async def _opened(self) -> Engine:
+        engine = SqliteEngine(self.path, PACKAGE)
+        try:
+            await engine.open(checkpoint=self._checkpoint, pragmas=_PRAGMAS)
+            await engine.migrate()
+        except BaseException:
+            await engine.close()
+            raise
+        return engine
+
+
+class SharedQuarantine(Quarantine):
+    """The same in tables of a database; they are not logged, and empty after a crash of its server."""
+
+    def __init__(self, opens: Callable[[], Engine], now: Callable[[], float]) -> None:
+        """`opens` gives an engine that knows the quarantine's queries."""
+        super().__init__(Path(), now)
+        self._opens = opens
+
+    def there(self) -> bool:
+        """The tables are made with the others."""
+        return True
+
+    async def remake(self) -> None:
+        """Begin anew with other connections; the tables are the database's own care."""
+        await self.close()
+
+    async def _opened(self) -> Engine:
+        return self._opens()
 
 
 def beside(store: str, now: Callable[[], float], *, checkpoint: bool = False) -> Quarantine:
     """Return the quarantine of a store by the store's address. Raises ConfigError."""
+    if is_shared(store):
+        return SharedQuarantine(partial(postgres_engine, store, ["quarantine.sql"]), now)
     path = sqlite_path(store)
     return Quarantine(path.with_name(path.name + "-quarantine"), now, checkpoint=checkpoint)
 

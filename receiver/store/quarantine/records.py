@@ -1,5 +1,7 @@
 """Rows of the quarantine."""
 
+from typing import TypedDict
+
 import msgspec
 
 from receiver.contract.model import Headers, InboundRequest, TokenDigest
@@ -20,6 +22,16 @@ class NewQuarantined(msgspec.Struct, frozen=True, gc=False):
     token_length: int | None
     headers: bytes
     body: bytes
+
+
+class Narrowed(TypedDict, total=False):
+    """Which refused requests are meant; times are Unix milliseconds, `before` is an id. None narrows nothing."""
+
+    source: str | None
+    reason: str | None
+    since: int | None
+    until: int | None
+    before: int | None
 
 
 class QuarantinedRow(msgspec.Struct, frozen=True, gc=False):

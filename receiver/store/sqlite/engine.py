@@ -5,15 +5,18 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
+import msgspec
 
 from receiver.contract.errors import Conflict, SchemaError, StoreError, StoreUnavailable
 from receiver.store import locks, sql
+from receiver.store.query import Query
+from receiver.store.sqlite.match import match
 
 PRAGMAS = {
     "journal_mode": "WAL",
@@ -23,6 +26,7 @@ PRAGMAS = {
     "cache_size": "-16384",
     "mmap_size": "0",
     "busy_timeout": "10000",
+    "secure_delete": "ON",
 }
 """`synchronous=FULL` makes every commit wait for the disk: it is what a 200 promises."""
 
@@ -39,16 +43,17 @@ class SqliteEngine:
     """Runs named queries; writes are serialised in the process, and across processes by SQLite."""
 
     def __init__(self, path: Path, package: str) -> None:
-        """`package` holds queries.sql and the folder migrations."""
+        """`package` holds files of queries and the folder migrations."""
         self.path = path
         self._package = package
-        self._sql = sql.load(package, "queries.sql")
+        self._sql = sql.load_all(package)
         self._wide: dict[tuple[str, int, int], str] = {}
         self._lock = asyncio.Lock()
         self._readers: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
         self._all: list[aiosqlite.Connection] = []
         self._writer: aiosqlite.Connection | None = None
         self._share: int | None = None
+        self._checkpoints = False
 
     async def open(
         self, *, checkpoint: bool = False, shared: bool = False, pragmas: Mapping[str, str] | None = None
@@ -61,6 +66,7 @@ class SqliteEngine:
         if shared:
             self._share = locks.share(self.path)
         _make_private(self.path)
+        self._checkpoints = checkpoint
         chosen = {**PRAGMAS, **(pragmas or {}), "wal_autocheckpoint": _CHECKPOINT if checkpoint else "0"}
         with _translated(self.path):
             self._writer = await self._connect(chosen)
@@ -88,7 +94,7 @@ class SqliteEngine:
 
     async def rows(self, name: str, params: Params | None = None, where: Sequence[str] = ()) -> list[Row]:
         """Run a named query that reads, and return its rows; `where` holds the conditions for its `{where}`."""
-        text = self._sql[name].replace("{where}", " AND ".join(where) or "1")
+        text = self._sql[name].replace("{where}", sql.for_sqlite(where))
         if self._writer is None:
             raise StoreUnavailable(f"{self.path} is not open")
         connection = await self._readers.get()
@@ -97,6 +103,10 @@ class SqliteEngine:
                 return list(await connection.execute_fetchall(text, _plain(params)))  # type: ignore[arg-type]
         finally:
             self._readers.put_nowait(connection)
+
+    async def found(self, name: str, params: Params, where: Sequence[str]) -> list[Row]:
+        """Run a named search: its index gives the newest first by itself."""
+        return await self.rows(name, params, where)
 
     async def write(self, name: str, params: Params | None = None) -> int:
         """Run one named statement and commit it; return how many rows it changed."""
@@ -107,22 +117,16 @@ class SqliteEngine:
                 return cursor.rowcount
 
     async def insert(self, name: str, rows: Sequence[Row]) -> int:
-        """Run one named insert of many rows as one statement and commit it; return how many it made.
-
-        The lock is held until the statement stands in the connection's queue, not until it is done: the connection goes
-        from one insert to the next without waiting for the event loop, and a transaction begins behind them.
-        """
+        """Run one named insert of many rows as one statement and commit it; return how many it made."""
         async with self._lock:
             with _translated(self.path):
+                cursor = await self._connection.execute(self._many(name, rows), _flat(rows))
                 await self._committed()
-                running = asyncio.create_task(self._connection.execute(self._many(name, rows), _flat(rows)))
-                await asyncio.sleep(0)
-        with _translated(self.path):
-            return (await running).rowcount
+                return cursor.rowcount
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Several statements as one: all of them are kept, or none."""
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator["Transaction"]:  # noqa: ARG002 -- all are
+        """Several statements as one: all of them are kept, or none. Each runs alone."""
         async with self._lock:
             with _translated(self.path):
                 try:
@@ -180,6 +184,52 @@ class SqliteEngine:
             raise
         return found < number
 
+    def match(self, query: Query | None, tags: Sequence[str]) -> str:
+        """Return a query and the tags that must be there in the words of the full-text index."""
+        return match(query, tags)
+
+    def marks(self, query: Query) -> Callable[[str], str]:  # noqa: ARG002 -- FTS5 has marked them already
+        """Return what puts marks around the words of a query in what was found."""
+        return str
+
+    def indexed(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return rows of the full-text index as `add_segments` takes them."""
+        return rows
+
+    def unpacked(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows of a claim: they come as one, because the interpreter is handed over for each that is read."""
+        told, data = rows[0]
+        found, at = [], 0
+        for *row, inline, size in msgspec.json.decode(told):
+            end = at + size if inline else at
+            found.append((*row, data[at:end] if inline else None, size))
+            at = end
+        return found
+
+    async def purge(self) -> bool:
+        """Write a few pages of the full-text index anew, without what was removed from it; say whether that was all.
+
+        At the end the log is emptied, where this is the connection that may. Raises StoreUnavailable where a reader
+        holds it: it can be tried again.
+        """
+        async with self._lock:
+            with _translated(self.path):
+                before = self._connection.total_changes
+                await self._connection.execute_fetchall("INSERT INTO words (words, rank) VALUES ('merge', -16)")
+                if self._connection.total_changes - before >= 2:  # the statement itself is one
+                    return False
+                return await self._empty_log() if self._checkpoints else True
+
+    async def _empty_log(self) -> bool:
+        await self._connection.execute_fetchall("PRAGMA busy_timeout=50")
+        try:
+            ((busy, *_),) = await self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            await self._connection.execute_fetchall(f"PRAGMA busy_timeout={PRAGMAS['busy_timeout']}")
+        if busy:
+            raise StoreUnavailable(f"{self.path}: the log is being read")
+        return True
+
     async def version(self) -> int:
         """Return the number of the file's schema; 0 for an empty file."""
         with _translated(self.path):
@@ -193,6 +243,9 @@ class SqliteEngine:
         """Return a number that changes whenever another connection has committed."""
         with _translated(self.path):
             return await self._pragma("data_version")
+
+    async def listen(self) -> None:
+        """Do nothing: `data_version` tells what others commit."""
 
     async def _pragma(self, name: str) -> int:
         ((value,),) = await self._connection.execute_fetchall(f"PRAGMA {name}")

@@ -62,7 +62,8 @@ UPDATE receipts SET state = :state, outcome = :outcome, reason = :reason
 WHERE id = :id AND state = :was_state AND outcome IS :was_outcome;
 
 -- receipt_confirmed: The provider's own answer, which counts instead of the body that came.
-UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread WHERE id = :id AND state = 'confirming';
+UPDATE receipts SET state = 'received', verdict = 'confirmed', reread = :reread, headers = coalesce(:headers, headers)
+WHERE id = :id AND state = 'confirming';
 
 -- receipt_unconfirmed: No confirmation is to be had; the token alone must do.
 UPDATE receipts SET state = 'received' WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'confirming';
@@ -97,31 +98,52 @@ WHERE transcripts.id = excluded.id AND transcripts.version < excluded.version;
 -- add_versions: What transcripts say, version by version.
 INSERT INTO versions (transcript_id, version, receipt_id, created_at, normalizer, doc) VALUES {rows};
 
+-- amend_version: A version that says more than before, where it still holds the words of the same receipt.
+UPDATE versions SET receipt_id = :receipt_id, normalizer = :normalizer, doc = :doc
+WHERE transcript_id = :id AND version = :version AND receipt_id = :was;
+
+-- amend_transcript: What routes it, where that is its newest version.
+UPDATE transcripts SET call_id = :call_id, digest = :digest, dated = :dated, received_at = coalesce(:received_at, received_at)
+WHERE id = :id AND version = :version;
+
 -- add_events: What happened.
 INSERT INTO events (id, source, type, time, subject, call_id, transcript_id, version, data) VALUES {rows};
 
 -- add_deliveries: The outbox: one row for each event and sink.
 INSERT INTO deliveries (id, sink, event_id, call_id, state, next_at, updated_at) VALUES {rows};
 
--- due_deliveries: The next deliveries of a sink whose time has come, with the sizes of their events.
-SELECT d.id, length(coalesce(e.data, v.doc))
+-- due_deliveries: The next deliveries of a sink whose time has come; packed into one row, of events above `inline` bytes the size only.
+SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, data IS NOT NULL, size)),
+    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+FROM (
+SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,
+    CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS data,
+    coalesce(length(e.data), length(v.doc)) AS size
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
-ORDER BY d.next_at, d.id LIMIT :limit;
+ORDER BY d.next_at, d.id LIMIT :limit);
 
--- due_deliveries_in_order: The same, where an earlier delivery of the same call holds back the later ones.
-SELECT d.id, length(coalesce(e.data, v.doc))
+-- due_deliveries_in_order: The same, where an earlier delivery of a call holds back later ones; looks `window` ahead.
+SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, data IS NOT NULL, size)),
+    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+FROM (
+SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,
+    CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS data,
+    coalesce(length(e.data), length(v.doc)) AS size
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
+  AND d.next_at <= coalesce((
+    SELECT next_at FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at <= :now
+    ORDER BY next_at, id LIMIT 1 OFFSET :window), :now)
   AND (d.call_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM deliveries AS earlier
     WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
       AND earlier.state IN ('pending', 'in_flight')))
-ORDER BY d.next_at, d.id LIMIT :limit;
+ORDER BY d.next_at, d.id LIMIT :limit);
 
 -- deliveries_by_id: Deliveries with their events, as they are sent.
 SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
@@ -129,6 +151,12 @@ FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE d.id IN (SELECT value FROM json_each(:ids)) ORDER BY d.id;
+
+-- event_rows: Events as they are sent, under no delivery.
+SELECT 0, 0, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
+FROM events AS e
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
+WHERE e.id IN (SELECT value FROM json_each(:ids)) ORDER BY e.id;
 
 -- next_due: When the next pending delivery of a sink falls due, but for those that are due and held back.
 SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at > :now;
@@ -158,6 +186,10 @@ WHERE id = :id AND state IN ('in_flight', 'pending');
 UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, updated_at = :now
 WHERE state = 'in_flight' AND state <> 'delivered';
 
+-- take_back: The claim of these was made, and its answer lost; they were not sent.
+UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, attempts = attempts - 1, updated_at = :now
+WHERE state = 'in_flight' AND state <> 'delivered' AND worker = :worker AND sink = :sink;
+
 -- add_attempts: Tries, with how they ended.
 INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail) VALUES {rows};
 
@@ -176,6 +208,17 @@ VALUES (:name, :state, :failures, :reason, :probe_at, :now)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state, failures = excluded.failures, reason = excluded.reason,
     probe_at = excluded.probe_at, updated_at = excluded.updated_at
 WHERE sinks.state <> 'paused';
+
+-- sink_remembers: What a sink wrote under a key.
+SELECT value FROM sink_memory WHERE sink = :sink AND key = :key;
+
+-- remember: A text that a sink wants back later.
+INSERT INTO sink_memory (sink, key, value, updated_at) VALUES (:sink, :key, :value, :now)
+ON CONFLICT (sink, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at;
+
+-- forget: Some of what sinks wrote before a moment.
+DELETE FROM sink_memory WHERE (sink, key) IN (
+    SELECT sink, key FROM sink_memory WHERE updated_at < :before ORDER BY updated_at LIMIT :limit);
 
 -- sink_backlogs: How much waits for each sink, by state, and since when.
 SELECT sink, state, count(*), min(id) FROM deliveries INDEXED BY deliveries_state
@@ -209,6 +252,12 @@ SELECT t.id, t.source, t.provider, t.operation, t.job_id, t.kind, t.call_id, t.s
 FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
 WHERE {where} ORDER BY t.received_at DESC, t.id DESC LIMIT :limit;
 
+-- transcripts_by_id: What routes these transcripts, and how large their newest versions are.
+SELECT t.id, t.source, t.provider, t.operation, t.job_id, t.kind, t.call_id, t.status, t.version, t.received_at,
+    length(v.doc)
+FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE t.id IN (SELECT value FROM json_each(:ids));
+
 -- transcript_docs: The newest versions of transcripts.
 SELECT t.id, v.doc FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
 WHERE t.id IN (SELECT value FROM json_each(:ids));
@@ -237,6 +286,9 @@ SELECT e.id, coalesce(e.data, v.doc) FROM events AS e
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE e.id IN (SELECT value FROM json_each(:ids));
 
+-- events_after: Events in the order in which they were written, behind one.
+SELECT seq, id, source, type FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit;
+
 -- event_types: Which types of events there are; leaps through the index from one to the next.
 WITH RECURSIVE found (type) AS (
     SELECT min(type) FROM events
@@ -259,8 +311,8 @@ WHERE {where} ORDER BY d.id DESC LIMIT :limit;
 -- delivery_attempts: The tries of a delivery, oldest first.
 SELECT id, number, started_at, duration, outcome, detail FROM attempts WHERE delivery_id = :id ORDER BY id;
 
--- deliveries_matching: Deliveries to replay or discard, by a filter, oldest first.
-SELECT d.id FROM deliveries AS d JOIN events AS e ON e.id = d.event_id WHERE {where} ORDER BY d.id LIMIT :limit;
+-- deliveries_matching: Deliveries to replay or discard, by a filter, oldest first, with their events.
+SELECT d.id, d.event_id FROM deliveries AS d JOIN events AS e ON e.id = d.event_id WHERE {where} ORDER BY d.id LIMIT :limit;
 
 -- count_deliveries_matching: How many deliveries a filter finds.
 SELECT count(*) FROM deliveries AS d JOIN events AS e ON e.id = d.event_id WHERE {where};
@@ -276,8 +328,8 @@ ORDER BY d.id;
 -- delivery_replayed: A dead delivery that was sent again under another id is history.
 UPDATE deliveries SET state = 'discarded', detail = :detail, updated_at = :now WHERE id = :id AND state = 'dead';
 
--- events_matching: Events to deliver to a sink, by a filter, oldest first.
-SELECT e.id FROM events AS e WHERE {where} ORDER BY e.id LIMIT :limit;
+-- events_matching: Events to deliver to a sink, by a filter, oldest first; twice their ids, as for deliveries.
+SELECT e.id, e.id FROM events AS e WHERE {where} ORDER BY e.id LIMIT :limit;
 
 -- count_events_matching: How many events a filter finds.
 SELECT count(*) FROM events AS e WHERE {where};
@@ -431,3 +483,120 @@ SELECT until FROM retention WHERE thing = :thing;
 
 -- result_key: The transcript of an id, whether anything is left of it or not.
 SELECT version FROM transcripts WHERE id = :id;
+
+-- add_unindexed: Versions whose words are not in the index yet.
+INSERT INTO unindexed (transcript_id, version) VALUES {rows}
+ON CONFLICT (transcript_id) DO UPDATE SET version = excluded.version;
+
+-- list_unindexed: The next transcripts to index, oldest first, and how large they are.
+SELECT u.transcript_id, u.version, coalesce(length(v.doc), 0) FROM unindexed AS u
+LEFT JOIN versions AS v ON v.transcript_id = u.transcript_id AND v.version = u.version
+ORDER BY u.transcript_id LIMIT :limit;
+
+-- to_index: What is indexed of transcripts, each in its newest version.
+SELECT t.id, t.version, t.source, t.provider, t.operation, t.status, t.received_at, v.doc, v.receipt_id
+FROM transcripts AS t
+JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id;
+
+-- still_unindexed: Of these transcripts, those that wait to be indexed, in which version.
+SELECT transcript_id, version FROM unindexed WHERE transcript_id IN (SELECT value FROM json_each(:ids));
+
+-- said_by: Whose words the newest versions of these transcripts hold.
+SELECT t.id, v.receipt_id FROM transcripts AS t JOIN versions AS v ON v.transcript_id = t.id AND v.version = t.version
+WHERE t.id IN (SELECT value FROM json_each(:ids));
+
+-- last_segment: The newest segment.
+SELECT coalesce(max(id), 0) FROM segments;
+
+-- add_segments: Segments of transcripts.
+INSERT INTO segments (id, transcript_id, number, start, ends, speaker, label, role, sentiment, tags, text) VALUES {rows};
+
+-- add_words: The words of the segments behind one.
+INSERT INTO words (rowid, text, tags) SELECT id, text, tags FROM segments WHERE id > :after;
+
+-- put_segment_day: Between which segments those of a day are.
+INSERT INTO segment_days (day, first, last) VALUES (:day, :first, :last)
+ON CONFLICT (day) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last);
+
+-- drop_words: The words of transcripts; before their segments.
+INSERT INTO words (words, rowid, text, tags)
+SELECT 'delete', id, text, tags FROM segments WHERE transcript_id IN (SELECT value FROM json_each(:ids));
+
+-- drop_segments: The segments of transcripts.
+DELETE FROM segments WHERE transcript_id IN (SELECT value FROM json_each(:ids));
+
+-- drop_unindexed: These transcripts need not be indexed any more.
+DELETE FROM unindexed WHERE transcript_id IN (SELECT value FROM json_each(:ids));
+
+-- words_removed: Words were taken out of the index; they stand in its pages until these are written anew.
+INSERT INTO removed_words (one, since, times) VALUES (1, :now, 1)
+ON CONFLICT (one) DO UPDATE SET since = min(since, excluded.since), times = times + 1;
+
+-- removed_words: Since when removed words wait to be written over, and how often some were removed.
+SELECT since, times FROM removed_words;
+
+-- words_purged: No removed word is left, unless some were removed again meanwhile.
+DELETE FROM removed_words WHERE times = :times;
+
+-- segment_bounds: Between which segments those of some days are.
+SELECT min(first), max(last) FROM segment_days WHERE day BETWEEN :since AND :until;
+
+-- call_segments: Between which segments those about a call are.
+SELECT min(s.id), max(s.id) FROM transcripts AS t JOIN segments AS s ON s.transcript_id = t.id WHERE t.call_id = :call;
+
+-- job_segments: Between which segments those of a provider's job are.
+SELECT min(s.id), max(s.id) FROM transcripts AS t JOIN segments AS s ON s.transcript_id = t.id WHERE t.job_id = :job_id;
+
+-- search: Segments with words in them, newest first, the words between marks.
+SELECT s.id, highlight(words, 0, char(1), char(2))
+FROM words CROSS JOIN segments AS s ON s.id = words.rowid CROSS JOIN transcripts AS t ON t.id = s.transcript_id
+WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :low AND {where}
+ORDER BY words.rowid DESC LIMIT :limit;
+
+-- segments_by_id: Where these segments are, and who said them.
+SELECT s.id, s.transcript_id, s.number, s.start, s.ends, s.speaker, s.label, s.role, s.sentiment,
+    t.source, t.provider, t.operation, t.job_id, t.call_id, t.status, t.received_at
+FROM segments AS s JOIN transcripts AS t ON t.id = s.transcript_id
+WHERE s.id IN (SELECT value FROM json_each(:ids));
+
+-- search_transcripts: In which transcripts segments with words in them are, the newest segment first.
+SELECT s.transcript_id, s.id
+FROM words CROSS JOIN segments AS s ON s.id = words.rowid CROSS JOIN transcripts AS t ON t.id = s.transcript_id
+WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :low AND {where}
+ORDER BY words.rowid DESC LIMIT :limit;
+
+-- first_segment: The first segment of a transcript.
+SELECT min(id) FROM segments WHERE transcript_id = :id;
+
+-- receipt_states: What became of these receipts.
+SELECT id, state, outcome FROM receipts WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- which_calls: Of these calls, those that there are.
+SELECT id FROM calls WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- calls_of_only: The calls of these transcripts of which nothing else is left.
+SELECT DISTINCT t.call_id FROM transcripts AS t JOIN calls AS c ON c.id = t.call_id
+WHERE t.id IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (
+    SELECT 1 FROM transcripts AS other JOIN versions AS v ON v.transcript_id = other.id
+    WHERE other.call_id = t.call_id AND other.id NOT IN (SELECT value FROM json_each(:ids)))
+  AND NOT EXISTS (
+    SELECT 1 FROM events AS e
+    WHERE e.call_id = t.call_id AND e.transcript_id IS NULL AND e.type NOT LIKE 'call.%');
+
+-- events_about: The events about these transcripts, and those of these calls.
+SELECT id FROM events
+WHERE transcript_id IS NOT NULL AND transcript_id IN (SELECT value FROM json_each(:ids))
+UNION
+SELECT id FROM events WHERE call_id IS NOT NULL AND call_id IN (SELECT value FROM json_each(:calls));
+
+-- sources_of: Where these transcripts and events come from.
+SELECT source FROM transcripts WHERE id IN (SELECT value FROM json_each(:ids))
+UNION
+SELECT source FROM events WHERE id IN (SELECT value FROM json_each(:events));
+
+-- receipts_naming: Receipts of a source, oldest first, and whether they became anything of these names.
+SELECT r.id, r.outcome IS NOT NULL AND EXISTS (
+    SELECT 1 FROM json_each(:names) AS name WHERE instr(r.outcome, name.value) > 0)
+FROM receipts AS r WHERE r.source = :source AND r.id > :after ORDER BY r.id LIMIT :limit;

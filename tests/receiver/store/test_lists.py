@@ -12,8 +12,8 @@ from kept import kept_in, normalized, notice, result
 
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, ReceiptState, SinkState, Verdict
-from receiver.pipeline.chosen import Chosen, of_deliveries
-from receiver.store import listing, lists
+from receiver.pipeline.operating.chosen import Chosen, of_deliveries
+from receiver.store import listing, lists, sql
 from receiver.store.ids import CALL, EVENT, RECEIPT, encode
 from receiver.store.listing import Listing
 from receiver.store.lists import Lists, Page, named, part
@@ -168,8 +168,8 @@ async def test_a_filter_without_an_index_looks_at_so_many_rows(
         ({"cursor": ""}, "cursor: "),
         ({"since": "yesterday"}, "since: expected a time such as"),
         ({"until": "2024-10-05T99"}, "until: "),
-        ({"q": "word"}, "'q' is no parameter of .*; known are .*since, until, limit, cursor"),
-        ({"speaker": "A", "limit": "5"}, "'speaker' is no parameter"),
+        ({"word": "q"}, "'word' is no parameter of .*; known are .*since, until, limit, cursor"),
+        ({"role": "agent", "limit": "5"}, "'role' is no parameter"),
     ],
 )
 async def test_wrong_parameters_are_refused(all_of: Lists, read: str, given: dict[str, str], told: str) -> None:
@@ -445,7 +445,7 @@ def listing_of(name: str) -> Listing:
 async def plan(store: Store, query: str, params: Mapping[str, Any], where: list[str]) -> list[str]:
     """Return what SQLite would do, step by step."""
     assert isinstance(store.engine, SqliteEngine)
-    text = store.engine._sql[query].replace("{where}", " AND ".join(where) or "1")
+    text = store.engine._sql[query].replace("{where}", sql.for_sqlite(where))
     rows = await store.engine._connection.execute_fetchall(f"EXPLAIN QUERY PLAN {text}", params)
     return [row[3] for row in rows]
 

@@ -11,6 +11,7 @@ from receiver.contract.errors import NotFound, StoreError, StoreUnavailable
 from receiver.store.ids import at
 from receiver.store.quarantine.quarantine import HOURS_KEPT, Quarantine, beside, is_broken
 from receiver.store.quarantine.records import RefusalCount
+from receiver.store.sqlite.engine import SqliteEngine
 
 WIDE = QuarantineSettings()
 FIRST = at(int(NOW * 1000))
@@ -117,7 +118,7 @@ async def test_totals_that_are_wrong_do_no_harm(tmp_path: Path) -> None:
     async with kept_in(tmp_path) as quarantine:
         bounds = QuarantineSettings(max_count=5)
         await quarantine.put([row(FIRST + number) for number in range(4)], bounds)
-        assert quarantine._engine is not None
+        assert isinstance(quarantine._engine, SqliteEngine)
         await quarantine._engine._connection.execute_fetchall("UPDATE kinds SET requests = 100")
         await quarantine.put([row(FIRST + 9, source="other")], bounds)
         assert [one.source for one in await quarantine.newest(9)] == ["other"]
@@ -141,7 +142,7 @@ async def test_nothing_is_synced(tmp_path: Path) -> None:
     """The file is written without waiting for the disk."""
     async with kept_in(tmp_path) as quarantine:
         await quarantine.trim(WIDE)
-        assert quarantine._engine is not None
+        assert isinstance(quarantine._engine, SqliteEngine)
         assert await quarantine._engine._pragma("synchronous") == 0
 
 

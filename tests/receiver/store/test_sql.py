@@ -1,19 +1,12 @@
-"""SQL as text: names, sentences, and that every query is one the database can plan."""
+"""SQL as text: names and sentences."""
 
-import contextlib
-import re
-import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
-from kept import kept_in
 
 from receiver.store import sql
-from receiver.store.opening import PACKAGE
-from receiver.testing.store import Clock
-
-QUERIES = sql.load(PACKAGE, "queries.sql")
+from receiver.store.listing import is_state
 
 
 @pytest.fixture
@@ -45,22 +38,26 @@ def test_what_has_no_name_is_refused(package: Path, text: str, told: str) -> Non
         sql.load("sql_of_test", "q.sql")
 
 
+def test_a_name_stands_in_one_file(package: Path) -> None:
+    """Files of one package share their names."""
+    (package / "a.sql").write_text("-- one: Says one.\nSELECT 1;\n")
+    (package / "b.sql").write_text("-- two: Says two.\nSELECT 2;\n")
+    assert sql.load_all("sql_of_test") == {"one": "SELECT 1", "two": "SELECT 2"}
+    (package / "c.sql").write_text("-- two: Says two again.\nSELECT 2;\n")
+    with pytest.raises(ValueError, match="two stands in another file too"):
+        sql.load_all("sql_of_test")
+
+
 def test_rows_of_parameters() -> None:
     """As many as there are."""
     assert sql.rows(2, 3) == "(?,?,?),(?,?,?)"
 
 
-@pytest.mark.parametrize("name", QUERIES)
-async def test_every_query_can_be_planned(tmp_path: Path, name: str) -> None:
-    """Tables, columns and functions are there."""
-    async with kept_in(tmp_path / "store.db", Clock()):
-        pass
-    text = QUERIES[name].replace("{where}", "1")
-    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
-        if "{rows}" in text:
-            columns = re.search(r"\(([a-z_, ]+)\)", text)
-            assert columns is not None
-            width = columns[1].count(",") + 1
-            connection.execute("EXPLAIN " + text.replace("{rows}", sql.rows(2, width)), [0] * 2 * width)
-        else:
-            connection.execute("EXPLAIN " + text, dict.fromkeys(re.findall(r":([a-z_0-9]+)", text), 0))
+def test_what_only_sqlite_needs_stands_in_a_comment() -> None:
+    """It is part of a condition there, and none elsewhere."""
+    condition = is_state("d.state", "dead", "delivered")
+    assert (
+        sql.for_sqlite([condition, "TRUE"]).replace("  ", " ") == "d.state = 'dead' AND d.state <> 'delivered' AND TRUE"
+    )
+    assert condition.partition("/*")[0].rstrip() == "d.state = 'dead'"
+    assert is_state("d.state", "delivered", "delivered") == "d.state = 'delivered'"

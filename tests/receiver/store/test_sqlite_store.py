@@ -215,7 +215,7 @@ async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite:", "file", "mysql:x"])
-def test_other_stores_are_refused(url: str) -> None:
-    """Only what this release can keep is accepted."""
+def test_other_stores_are_no_files(url: str) -> None:
+    """Only an embedded store is a file."""
     with pytest.raises(ConfigError, match="use sqlite:PATH"):
         sqlite_path(url)

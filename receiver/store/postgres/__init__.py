@@ -1,0 +1,1 @@
+"""PostgreSQL as a store: many receivers and workers on one database."""
