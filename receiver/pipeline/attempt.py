@@ -6,7 +6,7 @@ from typing import Any
 
 from receiver.contract.errors import HookscribeError
 from receiver.contract.model import Delivery, DeliveryState, Event
-from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
+from receiver.contract.sink import Delivered, NotReady, Rejected, SendOutcome, Sink, TryLater
 from receiver.store.ids import CALL, DELIVERY, EVENT, encode
 from receiver.store.records import DueDelivery, Tried
 
@@ -30,7 +30,6 @@ class Renderer:
 
     def __call__(self, row: DueDelivery) -> Event:
         """Make the public event of a row."""
-        kind = "transcript" if row.type.startswith(("transcript.", "analysis.")) else row.type.split(".")[0]
         return Event(
             id=encode(EVENT, row.event_id),
             source=f"{self._public_url}/sources/{row.source}" if row.source else f"{self._public_url}/hookscribe",
@@ -40,8 +39,12 @@ class Renderer:
             subject=row.subject,
             call_id=encode(CALL, row.call_id) if row.call_id is not None else None,
             data=row.data,
-            dataschema=f"{self._admin_url}/api/schemas/{kind}/v1" if self._admin_url else None,
+            dataschema=f"{self._admin_url}/api/schemas/{_kind(row.type)}/v1" if self._admin_url else None,
         )
+
+
+def _kind(event_type: str) -> str:
+    return "transcript" if event_type.startswith(("transcript.", "analysis.")) else event_type.partition(".")[0]
 
 
 async def send(sink: Sink[Any], rows: Sequence[DueDelivery], render: Render) -> Sequence[SendOutcome]:
@@ -64,8 +67,8 @@ async def send(sink: Sink[Any], rows: Sequence[DueDelivery], render: Render) -> 
     return [TryLater(reason=reason)] * len(rows)
 
 
-def tried(row: DueDelivery, outcome: SendOutcome, started: int) -> Tried:
-    """Return what a try makes of a delivery: it arrived, is dead, or waits; `started` in Unix milliseconds."""
+def tried(row: DueDelivery, outcome: SendOutcome, started: int, took: int) -> Tried:
+    """Return what a try makes of a delivery: it arrived, is dead, or waits; `started` in Unix milliseconds, `took` too."""
     state, word = DeliveryState.PENDING, "failed"
     if isinstance(outcome, Delivered):
         state, word = DeliveryState.DELIVERED, "delivered"
@@ -75,7 +78,7 @@ def tried(row: DueDelivery, outcome: SendOutcome, started: int) -> Tried:
         delivery_id=row.id,
         number=row.attempts + 1,
         started_at=started,
-        duration=0,
+        duration=took,
         outcome=word,
         detail=cut(outcome.detail if isinstance(outcome, Delivered) else outcome.reason),
         state=state,
@@ -126,8 +129,10 @@ def _is_outcome(outcome: Any) -> bool:
 
 
 def why(error: BaseException) -> str:
-    """Say what went wrong without what a stranger's exception may hold."""
-    return str(error) if isinstance(error, HookscribeError) else f"the sink raised {type(error).__name__}"
+    """Say what went wrong without what a stranger's exception may hold; of a file, which one and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) if isinstance(error, HookscribeError | NotReady) else f"the sink raised {type(error).__name__}"
 
 
 def cut(text: str | None) -> str | None:

@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from receiver.contract.model import ReceiptState
+from receiver.contract.asking import Fetched
+from receiver.contract.model import LATE_HEADER, Headers, ReceiptState
 from receiver.store.ids import RECEIPT, encode
-from receiver.store.records import StoredReceipt
+from receiver.store.records import StoredReceipt, pack_headers, unpack_headers
 from receiver.store.store import Store
 
 log = structlog.get_logger()
 
-Reread = Callable[[StoredReceipt], Awaitable[bytes | None]]
-"""Ask the provider for a receipt's result: its bytes, or None where it has none to give. Raises to be asked again."""
+Ask = Callable[[StoredReceipt], Awaitable[Fetched | None]]
+"""Ask the provider for a receipt's result, or None where it has none to give. Raises to be asked again."""
 
 _LOOK = 1000
 """Receipts looked at in one step; the next step goes on behind them, so that those that fail hold up nobody."""
@@ -25,7 +26,7 @@ _LONGEST = 60.0
 class Confirm:
     """Takes receipts that wait for confirmation, in turns."""
 
-    def __init__(self, store: Store, reread: Reread | None, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, reread: Ask | None, now: Callable[[], float]) -> None:
         """Without `reread` nothing can be confirmed, and receipts go on by their token. `now` is Unix seconds."""
         self._store = store
         self._reread = reread
@@ -37,8 +38,9 @@ class Confirm:
         """Try the receipts whose time has come; return how many went on."""
         waiting = await self._store.waiting(ReceiptState.CONFIRMING, _LOOK, self._after)
         if self._reread is None:
-            await self._store.unconfirmed(waiting)
-            return len(waiting)
+            plain = [one.id for one in await self._store.receipts(waiting) if not is_late(one)]
+            await self._store.unconfirmed(plain)
+            return len(plain)
         self._forget(waiting)
         self._after = waiting[-1] if len(waiting) == _LOOK else 0
         return sum([await self._try(self._reread, receipt_id) for receipt_id in waiting if self._due(receipt_id)])
@@ -54,19 +56,36 @@ class Confirm:
     def _due(self, receipt_id: int) -> bool:
         return self._now() >= self._asked.get(receipt_id, (0, 0.0))[1]
 
-    async def _try(self, reread: Reread, receipt_id: int) -> bool:
+    def _later(self, receipt_id: int, why: str) -> None:
+        tries = self._asked.get(receipt_id, (0, 0.0))[0] + 1
+        wait = _WAITS[min(tries, len(_WAITS)) - 1]
+        self._asked[receipt_id] = (tries, self._now() + wait)
+        log.warning("receipt.not_confirmed", id=encode(RECEIPT, receipt_id), error=why)
+
+    async def _try(self, reread: Ask, receipt_id: int) -> bool:
         receipt = await self._store.receipt(receipt_id)
         try:
             async with asyncio.timeout(_LONGEST):
                 answer = await reread(receipt)
         except Exception as error:  # noqa: BLE001 -- the provider's side; it is asked again
-            tries = self._asked.get(receipt_id, (0, 0.0))[0] + 1
-            wait = _WAITS[min(tries, len(_WAITS)) - 1]
-            self._asked[receipt_id] = (tries, self._now() + wait)
-            log.warning("receipt.not_confirmed", id=encode(RECEIPT, receipt_id), error=type(error).__name__)
+            self._later(receipt_id, type(error).__name__)
+            return False
+        if answer is None and is_late(receipt):
+            self._later(receipt_id, "its token was spent, and nothing can be read again: `hookscribe receipts admit`")
             return False
         if answer is None:
             await self._store.unconfirmed([receipt_id])
         else:
-            await self._store.confirmed(receipt_id, answer)
+            headers = pack_headers((*_plain(unpack_headers(receipt.headers)), *answer.headers))
+            await self._store.confirmed(receipt_id, answer.body, headers)
         return True
+
+
+def is_late(receipt: StoredReceipt) -> bool:
+    """Say whether a receipt came by a token that was spent, or whose job was lost."""
+    return LATE_HEADER in receipt.headers and any(name == LATE_HEADER for name, _ in unpack_headers(receipt.headers))
+
+
+def _plain(headers: Headers) -> Headers:
+    """Return what came but for names that only we give."""
+    return tuple(pair for pair in headers if not pair[0].startswith(b"hookscribe-"))

@@ -14,10 +14,12 @@ from receiver.contract.errors import StoreError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
 from receiver.pipeline.attempt import Render, cut, ended, given_back, is_cancelled, send, tried, why
+from receiver.pipeline.endings import Endings
 from receiver.pipeline.histogram import SECONDS, Histogram
+from receiver.pipeline.news import News
 from receiver.pipeline.outbox import Outbox
-from receiver.pipeline.schedule import Health, Pace, wait_after
-from receiver.store.ids import DELIVERY, EVENT, encode
+from receiver.pipeline.schedule import Health, Pace, rest_after, wait_after
+from receiver.store.ids import DELIVERY, encode
 from receiver.store.records import DueDelivery, SinkRow, Tried
 from receiver.store.store import Store
 
@@ -28,11 +30,15 @@ _POLL = 1.0
 _OPEN_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 _CLOSING = 1.0
 """Seconds that a sink has to close."""
-_CLAIM = 512
+_CLAIM = 1024
+"""Deliveries that are taken from the store at once at most."""
 _CLAIM_BYTES = 16 * 1024 * 1024
 """Events that a sink has in memory at once, but for one larger than that."""
 _AHEAD = 4
-"""How many times the concurrency is taken from the store at once."""
+"""How many times the concurrency is taken from the store at once; twice as many as before where that was used up soon."""
+_SOON = 0.25
+_UNWRITTEN = 4 * _CLAIM
+"""Endings that may wait for the store before nothing more is taken."""
 
 
 class Runner:
@@ -58,7 +64,7 @@ class Runner:
         self.store_errors = 0
         self._sink = sink
         self._store = store
-        self._outbox = outbox
+        self._news = News(sink.name, store, outbox)
         self._render = render
         self._dice = dice
         self._now = now
@@ -69,8 +75,13 @@ class Runner:
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._ready: deque[DueDelivery] = deque()
-        self._results: list[tuple[DueDelivery, Tried]] = []
+        self._endings = Endings(store, buried=self._buried, wake=self._wake_if_low, busy=self._is_busy)
         self._bytes = 0
+        self._ahead = 0
+        self._more = False
+        self._claimed_at = 0.0
+        self._taken_by = 0
+        self._doubtful = False
         self._stopping = False
         self._opened = False
         self._open_tries = 0
@@ -86,14 +97,17 @@ class Runner:
     async def run(self) -> None:
         """Send until `stop`; then nothing new is started, and what is under way is left to `stop`."""
         self._turning = asyncio.current_task()
+        failed = 0
         while not self._stopping:
             self._wake.clear()
             try:
                 wait = await self._turn()
+                failed = 0
             except StoreError as error:
+                failed += 1
                 self.store_errors += 1
                 log.error("deliver.store_failed", sink=self.name, why=str(error))
-                wait = _POLL
+                wait = rest_after(failed, _POLL)
             except Exception:
                 log.exception("deliver.failed", sink=self.name)
                 wait = _POLL
@@ -112,7 +126,7 @@ class Runner:
         await asyncio.gather(*(ended(task, grace) for task in tasks))
         self._give_back()
         try:
-            await self._write_results()
+            await self._endings.flush()
         except StoreError as error:
             log.error("deliver.store_failed", sink=self.name, why=str(error))
         await self._close()
@@ -123,39 +137,112 @@ class Runner:
                 await self._sink.close()
 
     async def _turn(self) -> float:
-        """Do what can be done now; return the seconds until there is something to do by itself."""
-        await self._write_results()
+        """Do what can be done now; return the seconds until there is something to do by itself.
+
+        What was taken before starts first, and more is taken last, so that the store works while sends are under way.
+        """
+        self._start_ready()
+        self._endings.again()
+        if not await self._leading():
+            return _POLL
         await self._look()
         if self.health.state is SinkState.PAUSED or not (self._opened or await self._open()):
             return _POLL
-        free = self.health.allowed(self._now(), self._most) - len(self._sending)
-        if free <= 0:
+        if self._free() > 0:
+            if (wait := self._pace.wait()) > 0:
+                return min(_POLL, wait)
+            if not self._ready:
+                await self._claim(self._free())
+            self._start_ready()
+        if self._more and self._sending and self._is_low() and self._is_steady():
+            await self._claim(self._most)
+        if self._free() <= 0:
             return self._until_probe()
-        if (wait := self._pace.wait()) > 0:
-            return min(_POLL, wait)
-        if not self._ready:
-            await self._claim(free)
-        while self._ready and free > 0 and self._pace.wait() <= 0 and not self._stopping:
+        return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
+
+    def _free(self) -> int:
+        return self.health.allowed(self._now(), self._most) - len(self._sending)
+
+    def _start_ready(self) -> None:
+        free = self._free() if self._opened and self._taken_by == self._store.start else 0
+        while self._ready and free > 0 and self._pace.wait() <= 0 and not self._stopping and self._store.holds():
             self._start()
             free -= 1
-        return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
+
+    def _is_low(self) -> bool:
+        """Say whether so little of what was taken is left that more should be, before the last of it starts."""
+        return len(self._ready) <= self._sink.batch * self._ahead // 2
+
+    def _is_busy(self) -> bool:
+        """Say whether there is so much to send that nobody waits for what ended."""
+        return len(self._ready) > self._sink.batch and not self._stopping
+
+    def _wake_if_low(self) -> None:
+        if self._is_low() or not self._is_steady():
+            self.wake()
+
+    async def _leading(self) -> bool:
+        """Say whether this sink is ours to send to: of all processes, one does, and knows its state and its pace.
+
+        What was taken under a start number that is lost belongs to somebody else.
+        """
+        self._let_go_lost()
+        leads = await self._store.leads(f"sink {self.name}")
+        if not leads:
+            self._looked = None  # whoever leads it meanwhile knows better how it fares, and needs its file
+            if self._opened and not self._sending:
+                self._opened = False
+                await self._close()
+        return leads
+
+    def _let_go_lost(self) -> None:
+        if self._ready and self._taken_by != self._store.start:
+            self._let_go(self._ready)
+            self._ready.clear()
 
     async def _claim(self, free: int) -> None:
         room = _CLAIM_BYTES - self._bytes
-        if room <= 0:
+        if room <= 0 or len(self._endings) >= _UNWRITTEN or self._stopping or not await self._is_sure():
             return
-        limit = 1 if self.health.state is SinkState.TRIPPED else min(_CLAIM, self._sink.batch * self._ahead(free))
+        self._ahead = self._further(free)
+        limit = 1 if self.health.state is SinkState.TRIPPED else min(_CLAIM, self._sink.batch * self._ahead)
+        self._let_go_lost()
+        self._taken_by = self._store.start
+        self._doubtful = True
         due = await self._store.due(self.name, limit, in_order=self._in_order, max_bytes=room)
+        self._doubtful = False
         self._bytes += sum([len(row.data) for row in due])
         self._ready.extend(due)
+        self._more = len(due) == limit and self._is_steady()
+        if limit > 1 and self.health.state is not SinkState.RUNNING:
+            self._give_back()  # it tripped meanwhile
 
-    def _ahead(self, free: int) -> int:
+    async def _is_sure(self) -> bool:
+        """Say whether all that counts as in flight here is known; what was taken unheard goes back where it was.
+
+        A claim whose answer was lost may have been made, and nobody else would ever take it from a process that lives.
+        """
+        if self._doubtful and not (self._sending or self._ready or self._endings.busy):
+            if count := await self._store.take_back(self.name):
+                log.warning("deliver.taken_back", sink=self.name, count=count)
+            self._doubtful = False
+        return not self._doubtful
+
+    def _further(self, free: int) -> int:
         """Return how many sends to take at once: more than can start, where nothing slows the sink down."""
-        steady = self.health.allowed(self._now(), self._most) == self._most
-        return free if self._paced or not steady else max(free, _AHEAD * self._most)
+        if not self._is_steady():
+            return free
+        now, before = time.monotonic(), self._claimed_at
+        self._claimed_at = now
+        usual = max(free, _AHEAD * self._most)
+        return max(usual, min(self._ahead * 2, _CLAIM)) if now - before < _SOON else usual
+
+    def _is_steady(self) -> bool:
+        running = self.health.state is SinkState.RUNNING and not self._paced
+        return running and self.health.allowed(self._now(), self._most) == self._most
 
     async def _until_due(self) -> float:
-        if self._sending:
+        if self._sending or self._endings.busy:
             return _POLL
         due = await self._store.next_due(self.name)
         return _POLL if due is None else min(_POLL, max(0.01, due / 1000 - self._now()))
@@ -180,6 +267,7 @@ class Runner:
             self._remembered = row.updated_at
         elif state is not self.health.state and self._is_order(row):
             self.health.ordered(state)
+            self._open_at, self._open_tries = 0.0, 0  # what is resumed is tried at once
             log.info("sink.state", sink=self.name, state=str(state))
             if state is SinkState.PAUSED:
                 self._give_back()
@@ -217,7 +305,8 @@ class Runner:
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        self.wake()
+        self._start_ready()
+        self._wake_if_low()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("deliver.failed", sink=self.name, error=type(error).__name__)
 
@@ -229,25 +318,26 @@ class Runner:
             self._ready.extendleft(reversed(batch))
             return
         self._let_go(batch)
-        took = int((self._now() - started) * 1000)
+        took = self._now() - started
+        endings = []
         for row, outcome in zip(batch, outcomes, strict=True):
-            tried = self._tried(row, outcome, int(started * 1000), probing=probing)
-            self._results.append((row, msgspec.structs.replace(tried, duration=took)))
-            self.outcomes[tried.outcome] += 1
-        self.seconds.add(took / 1000)
+            one = tried(row, outcome, int(started * 1000), int(took * 1000))
+            if isinstance(outcome, TryLater):
+                one = self._put_off(one, outcome, probing=probing)
+            endings.append((row, one))
+            self.outcomes[one.outcome] += 1
+        self._endings.add(endings)
+        self.seconds.add(took)
         await self._judge(outcomes, probing=probing)
 
     def _let_go(self, rows: Iterable[DueDelivery]) -> None:
         self._bytes -= sum([len(row.data) for row in rows])
 
-    def _tried(self, row: DueDelivery, outcome: SendOutcome, started: int, *, probing: bool) -> Tried:
-        now = tried(row, outcome, started)
-        if not isinstance(outcome, TryLater):
-            return now
+    def _put_off(self, one: Tried, outcome: TryLater, *, probing: bool) -> Tried:
         if probing:
             due = int(self.health.probe_at * 1000)
-            return msgspec.structs.replace(now, outcome="probe", next_at=due, give_back=1)
-        return msgspec.structs.replace(now, **self._later(now.number, outcome))
+            return msgspec.structs.replace(one, outcome="probe", next_at=due, give_back=1)
+        return msgspec.structs.replace(one, **self._later(one.number, outcome))
 
     def _later(self, attempt: int, outcome: TryLater) -> dict[str, Any]:
         wait = wait_after(attempt, self._sink.settings.retry, outcome.after, self._dice())
@@ -279,7 +369,7 @@ class Runner:
         await self._remember()
         if tripped:
             self._give_back()
-            await self._tell("ops.sink_tripped", self.name, {"sink": self.name, "reason": cut(reason)})
+            await self._news.tripped(cut(reason))
 
     async def _remember(self) -> None:
         health = self.health
@@ -295,47 +385,14 @@ class Runner:
             )
             self._remembered = self._store.now_ms()
 
-    async def _tell_dead(self, row: DueDelivery, one: Tried) -> None:
-        if row.type.startswith("ops."):
-            return  # two sinks that refuse everything would tell each other for ever
-        delivery = encode(DELIVERY, row.id)
-        data = {"id": delivery, "sink": self.name, "event": encode(EVENT, row.event_id), "type": row.type}
-        await self._tell(
-            "ops.delivery_dead", delivery, {**data, "attempts": one.number, "reason": one.detail}, row.source
-        )
-
-    async def _tell(self, event_type: str, subject: str, data: dict[str, Any], source: str = "") -> None:
-        """Let the other sinks know; an event about a sink never goes to that sink."""
-        plan = self._outbox.plan(self._store.now_ms())
-        plan.event(event_type, source, subject, data=data, never_to=self.name)
-        with contextlib.suppress(StoreError):
-            await self._store.write(plan.writes)
-
-    async def _write_results(self) -> None:
-        if not self._results:
-            return
-        results, self._results = self._results, []
-        try:
-            await self._store.tried([one for _, one in results])
-        except BaseException:
-            self._results = results + self._results
-            raise
-        for row, one in results:
-            await self._log(row, one)
-
     def _give_back(self) -> None:
         """Put what was taken and not started back where it was."""
-        self._results += [(row, given_back(row, self._store.now_ms())) for row in self._ready]
+        now = self._store.now_ms()
+        self._endings.add([(row, given_back(row, now)) for row in self._ready])
         self._let_go(self._ready)
         self._ready.clear()
 
-    async def _log(self, row: DueDelivery, one: Tried) -> None:
-        if not one.outcome:
-            return
+    async def _buried(self, row: DueDelivery, one: Tried) -> None:
         delivery = encode(DELIVERY, one.delivery_id)
-        line = {"id": delivery, "sink": self.name, "attempt": one.number, "ms": one.duration, "detail": one.detail}
-        if one.state == DeliveryState.DEAD:
-            log.error("delivery.dead", **line)
-            await self._tell_dead(row, one)
-        else:
-            log.debug("delivery.attempted", outcome=one.outcome, **line)
+        log.error("delivery.dead", id=delivery, sink=self.name, attempt=one.number, ms=one.duration, detail=one.detail)
+        await self._news.dead(row, one)

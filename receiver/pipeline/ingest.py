@@ -7,26 +7,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from receiver.contract.errors import Overloaded
-from receiver.contract.model import InboundRequest, ReceiptState, Verdict
+from receiver.contract.model import InboundRequest, Verdict
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
 from receiver.pipeline.histogram import SECONDS, SIZES, Histogram
+from receiver.pipeline.keeping import receipt_for
+from receiver.pipeline.tokens import JobTokens, by_token
 from receiver.store.ids import Ids
-from receiver.store.records import Kept, NewReceipt, pack_headers, redelivery_key
+from receiver.store.records import Kept, NewReceipt
 
 log = structlog.get_logger()
 
-_DAY_MS = 86_400_000
 _GROUP_COUNT = 512
 _GROUP_BYTES = 1024 * 1024
 """A larger body goes alone."""
 _WAITING_BYTES = 64 * 1024 * 1024
 """Bodies that wait for the disk; while it stalls, more are asked to come again."""
-_UNDER_WAY = 2
 _LARGE = 256 * 1024
 """From here on proof leaves the event loop."""
 
@@ -56,13 +55,19 @@ class Ingest:
         refusals: Refusals,
         now: Callable[[], float],
         kept: Callable[[], None],
+        tokens: JobTokens | None = None,
+        at_once: int = 1,
     ) -> None:
-        """`keep` puts receipts on disk before it returns; `kept` is told after each commit; `now` is Unix seconds."""
+        """`keep` puts receipts on disk before it returns, and is given `at_once` groups side by side; `kept` is told after
+        each commit; `now` is Unix seconds.
+        """
         self.sources = sources
+        self._tokens = tokens
+        self._looking: set[asyncio.Task[None]] = set()
         self._ids = ids
         self._refusals = refusals
         self._now = now
-        self.commits = GroupCommit(keep, kept)
+        self.commits = GroupCommit(keep, kept, at_once)
         self.watch: Watch | None = None
         """Told how every request ended, for people who look on; quick, and never raises."""
 
@@ -70,6 +75,11 @@ class Ingest:
         """Prove a request of a known source now, and tell how it ended: at once where it is refused, else once it is
         on disk. Told an exception where it cannot be kept. For bodies that are quickly proven.
         """
+        if self._tokens is not None and self._tokens.may_know(request):
+            task = asyncio.get_running_loop().create_task(self._look_up(request, told))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+            return
         self._keep(request, self._proven(request, self._ids.next()), told)
 
     async def receive(self, request: InboundRequest) -> Kept | Refused:
@@ -78,9 +88,29 @@ class Ingest:
         if len(request.body) < _LARGE:
             self.take(request, partial(_settle, answer))
         else:
-            made = await asyncio.to_thread(self._proven, request, self._ids.next())
+            known = await self._known(request)
+            made = await asyncio.to_thread(self._proven, known, self._ids.next())
             self._keep(request, made, partial(_settle, answer))
         return await answer
+
+    def change(self, sources: Mapping[str, Provider[Any]]) -> None:
+        """Go by other settings from the next request on."""
+        self.sources = sources
+        if self._tokens is not None:
+            self._tokens.change(sources)
+
+    async def _look_up(self, request: InboundRequest, told: Told) -> None:
+        try:
+            known = await self._known(request)
+            made = self._proven(known, self._ids.next())
+        except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
+            told(error)
+        else:
+            self._keep(request, made, told)
+
+    async def _known(self, request: InboundRequest) -> InboundRequest:
+        """Return a request with what its token stands for, where it is a job's."""
+        return request if self._tokens is None else await self._tokens.looked_up(request)
 
     def _proven(self, request: InboundRequest, receipt_id: int) -> NewReceipt | Refused:
         provider = self.sources.get(request.source)
@@ -100,6 +130,8 @@ class Ingest:
 
     async def close(self) -> None:
         """Wait for the commits that are under way."""
+        while self._looking:
+            await asyncio.wait(self._looking)
         await self.commits.close()
 
 
@@ -126,44 +158,10 @@ def prove(provider: Provider[Any], request: InboundRequest, now: float) -> Prove
         log.error("proof.raised", source=request.source, error=type(error).__name__)
         check = Check(scheme="provider", ok=False, detail=f"the provider's code raised {type(error).__name__}")
         proof = Refused(reason=Reason.BODY_UNEXPECTED, checks=(check,))
+    proof = by_token(request, proof)
     if isinstance(proof, Refused) and provider.settings.verify == "none":
         return Proven(request=request, verdict=Verdict.UNVERIFIED, checks=proof.checks)
     return proof
-
-
-def receipt_for(provider: Provider[Any], proven: Proven, receipt_id: int) -> NewReceipt:
-    """Make the row to keep from a proven request."""
-    request = proven.request
-    key, key_rest = redelivery_key(request.source, _message_key(provider, proven))
-    return NewReceipt(
-        receipt_id,
-        request.source,
-        provider.name,
-        request.received_at // _DAY_MS,
-        key,
-        key_rest,
-        proven.verdict,
-        _first_state(provider, proven),
-        request.received_at,
-        len(request.body),
-        msgspec.json.encode(proven.checks).decode() if proven.checks else None,
-        pack_headers(request.headers),
-        request.body,
-    )
-
-
-def _message_key(provider: Provider[Any], proven: Proven) -> bytes:
-    try:
-        return provider.message_key(proven)
-    except Exception as error:  # noqa: BLE001 -- proven bytes are kept whatever a plugin makes of them
-        log.error("message_key.raised", source=proven.request.source, error=type(error).__name__)
-        return proven.request.body
-
-
-def _first_state(provider: Provider[Any], proven: Proven) -> ReceiptState:
-    if proven.verdict is Verdict.TOKEN and provider.settings.confirm == "auto" and provider.can_confirm():
-        return ReceiptState.CONFIRMING
-    return ReceiptState.RECEIVED
 
 
 class _Group:
@@ -180,13 +178,18 @@ class _Group:
 class GroupCommit:
     """Receipts that come while others are on their way to the disk go there together.
 
-    Two groups are under way at once: while the disk has one, the next stands in the store's queue, so that the disk does
-    not wait for the event loop.
+    Where the store can write one group only at a time, a second on its way would be closed early, and be smaller.
     """
 
-    def __init__(self, keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]], kept: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        keep: Callable[[Sequence[NewReceipt]], Awaitable[list[Kept]]],
+        kept: Callable[[], None],
+        at_once: int = 1,
+    ) -> None:
         self._keep = keep
         self._kept = kept
+        self._at_once = at_once
         self._groups: deque[_Group] = deque()
         self._under_way = 0
         self._waiting = 0
@@ -215,7 +218,7 @@ class GroupCommit:
         group.receipts.append(receipt)
         group.told.append(told)
         group.size += receipt.size
-        if self._under_way < _UNDER_WAY:
+        if self._under_way < self._at_once:
             self._under_way += 1
             task = asyncio.get_running_loop().create_task(self._commit())
             self._tasks.add(task)
@@ -244,10 +247,8 @@ class GroupCommit:
             return
         self.sizes.add(len(receipts))
         self.seconds.add(seconds)
-        kept = self.kept
-        for receipt, result in zip(receipts, results, strict=True):
-            if isinstance(result, Kept):
-                kept[receipt.source, result.duplicate] += 1
+        pairs = zip(receipts, results, strict=True)
+        self.kept.update((receipt.source, result.duplicate) for receipt, result in pairs if isinstance(result, Kept))
 
     async def close(self) -> None:
         """Wait until everything that was added is committed and told."""

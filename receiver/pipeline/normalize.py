@@ -10,14 +10,17 @@ from typing import Any
 import structlog
 
 from receiver.contract.errors import Conflict, StoreError, Unreadable
-from receiver.contract.model import Notice, Outcome, Receipt, Result, Verdict
+from receiver.contract.model import Notice, Outcome, Receipt, Result
 from receiver.contract.provider import Provider
 from receiver.pipeline.histogram import SECONDS, Histogram
+from receiver.pipeline.joining import KnownJobs, call_key, wanted
 from receiver.pipeline.offload import ChildDied, Offload
-from receiver.pipeline.outbox import Outbox, Plan, call_key, checked
+from receiver.pipeline.outbox import Outbox, Plan
 from receiver.pipeline.roles import ruled
+from receiver.pipeline.said import checked
 from receiver.store.ids import RECEIPT, encode
-from receiver.store.records import KnownCall, KnownTranscript, StoredReceipt, unpack_headers
+from receiver.store.jobs import Jobs
+from receiver.store.records import KnownCall, KnownTranscript, StoredReceipt
 from receiver.store.store import Store
 
 log = structlog.get_logger()
@@ -52,6 +55,7 @@ class Normalize:
         offload: Offload,
     ) -> None:
         self._store = store
+        self._jobs = Jobs(store)
         self._sources = sources
         self._outbox = outbox
         self._offload = offload
@@ -123,9 +127,9 @@ class Normalize:
 
     async def _plan(self, read: list[Read]) -> Plan:
         """Plan what follows from a batch; a receipt that cannot be written becomes unreadable, and the rest goes on."""
-        known, calls = await self.known(read)
+        known, calls, jobs = await self.known(read)
         while True:
-            plan = self._outbox.plan(self._store.now_ms(), known, calls)
+            plan = self._outbox.plan(self._store.now_ms(), known, calls, jobs.fresh())
             spoiled = _fill(plan, read)
             if spoiled is None:
                 return plan
@@ -133,14 +137,22 @@ class Normalize:
             receipt, normalizer, _ = read[place]
             read[place] = (receipt, normalizer, Unreadable(f"what it says cannot be written: {type(error).__name__}"))
 
-    async def known(self, read: Sequence[Read]) -> tuple[list[KnownTranscript], list[KnownCall]]:
-        """Return what the store has of the transcripts and calls that receipts speak of."""
+    async def known(self, read: Sequence[Read]) -> tuple[list[KnownTranscript], list[KnownCall], KnownJobs]:
+        """Return what the store has of the transcripts, calls and jobs that receipts speak of."""
         said = [(receipt, outcome) for receipt, _, found in read if isinstance(found, tuple) for outcome in found]
         results = {(receipt.source, one.operation, one.job_id) for receipt, one in said if isinstance(one, Result)}
-        calls = {call_key(receipt.source, one.call) for receipt, one in said if isinstance(one, Result | Notice)}
         known = await self._store.known_transcripts(sorted(results)) if results else []
+        jobs = await self._known_jobs(said)
+        calls = {call_key(receipt.source, one.call) for receipt, one in said if isinstance(one, Notice)}
+        calls |= {jobs.joined(receipt, one).key for receipt, one in said if isinstance(one, Result)}
         keys = sorted(key for key in calls if key)
-        return known, await self._store.known_calls(keys) if keys else []
+        return known, await self._store.known_calls(keys) if keys else [], jobs
+
+    async def _known_jobs(self, said: Sequence[tuple[StoredReceipt, Outcome]]) -> KnownJobs:
+        ids, names = wanted(said)
+        found = {job.id: job for job in (*await self._jobs.by_name(names), *await self._jobs.by_id(ids))}
+        keys = {job.call_key for job in found.values() if job.call_key}
+        return KnownJobs(found.values(), await self._jobs.open_of(sorted(keys)))
 
     async def read(self, place: int, receipt: StoredReceipt) -> Read:
         """Ask today's handler what a receipt says; `place` in its batch, so that others get their turn."""
@@ -157,7 +169,7 @@ class Normalize:
     async def _outcomes(self, provider: Provider[Any] | None, receipt: StoredReceipt) -> tuple[Outcome, ...]:
         if provider is None:
             raise Unreadable(GONE)
-        value = _receipt(receipt)
+        value = receipt_of(receipt)
         if len(receipt.body) < _LARGE and receipt.tries < _SUSPECT:
             return _normalized(provider, value)
         for _ in range(max(1, _TRIES - receipt.tries)):
@@ -201,19 +213,6 @@ def _with_roles(said: tuple[Outcome, ...], provider: Provider[Any] | None) -> tu
         return ruled(said, provider.settings) if provider else said
     except Exception as error:
         raise Unreadable(f"the rules for roles do not fit what it says: {type(error).__name__}") from error
-
-
-def _receipt(stored: StoredReceipt) -> Receipt:
-    return Receipt(
-        id=encode(RECEIPT, stored.id),
-        source=stored.source,
-        provider=stored.provider,
-        verdict=Verdict(stored.verdict),
-        received_at=stored.received_at,
-        headers=unpack_headers(stored.headers),
-        body=stored.body,
-        tries=stored.tries,
-    )
 
 
 def _log(read: Sequence[Read]) -> None:

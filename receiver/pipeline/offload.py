@@ -1,4 +1,4 @@
-"""Offload: a large body is normalized in a process of its own, under a time limit, and killed when it is over it.
+"""Offload: large work is done in a process of its own, under a time limit, and killed when it is over it.
 
 The child runs this module; both sides are the same release, and talk over pipes in length-prefixed pickles.
 """
@@ -10,6 +10,7 @@ import pickle
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from typing import IO, Any
 
 from receiver.contract.errors import Unreadable
@@ -22,31 +23,41 @@ _LATER = 5.0
 
 
 class ChildDied(Exception):
-    """The process that normalized a body ended in the middle of it."""
+    """The process that did the work ended in the middle of it."""
 
 
 class Offload:
     """One child at a time; started when it is needed, kept for the next body."""
 
-    def __init__(self, seconds: float) -> None:
-        """`seconds`: how long one body may take."""
+    def __init__(self, seconds: float, doing: str = "normalizing", who: str = "the normalizer") -> None:
+        """`seconds`: how long one piece of work may take; `doing` and `who` are for messages."""
         self._seconds = seconds
+        self._doing = doing
+        self._who = who
         self._child: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
 
     async def normalize(self, provider: Provider[Any], receipt: Receipt) -> tuple[Outcome, ...]:
         """Return what `provider.normalize` returns. Raises Unreadable, also over time, and ChildDied."""
         try:
-            question = pickle.dumps((self._seconds, provider, receipt))
+            outcomes: tuple[Outcome, ...] = await self.run(provider.normalize, receipt)
+        except pickle.PicklingError as error:
+            raise Unreadable(f"the provider cannot be sent to another process: {error}") from error
+        return outcomes
+
+    async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a call returns there. Raises Unreadable, also over time, ChildDied, and PicklingError."""
+        try:
+            question = pickle.dumps((self._seconds, self._who, call, arguments))
         except Exception as error:
-            raise Unreadable(f"the provider cannot be sent to another process: {type(error).__name__}") from error
+            raise pickle.PicklingError(type(error).__name__) from error
         async with self._lock:
             try:
                 async with asyncio.timeout(self._seconds):
                     kind, value = await self._ask(question)
             except TimeoutError:
                 await self.close()
-                raise Unreadable(f"normalizing took longer than {self._seconds:g} s") from None
+                raise Unreadable(f"{self._doing} took longer than {self._seconds:g} s") from None
             except asyncio.CancelledError:
                 await self.close()
                 raise
@@ -55,8 +66,7 @@ class Offload:
                 raise ChildDied from error
         if kind == "unreadable":
             raise Unreadable(value)
-        outcomes: tuple[Outcome, ...] = value
-        return outcomes
+        return value
 
     async def _ask(self, question: bytes) -> tuple[str, Any]:
         child = self._child or await self._start()
@@ -84,15 +94,15 @@ class Offload:
 
 
 def answer(question: bytes) -> bytes:
-    """Normalize one body, in the child; `question` is the pickled time limit, provider and receipt."""
-    seconds, provider, receipt = pickle.loads(question)  # noqa: S301 -- from our own parent
+    """Do one piece of work, in the child; `question` is the pickled time limit, whose work, the call and its arguments."""
+    seconds, who, call, arguments = pickle.loads(question)  # noqa: S301 -- from our own parent
     signal.setitimer(signal.ITIMER_REAL, seconds + _LATER)
     try:
-        return pickle.dumps(("outcomes", provider.normalize(receipt)))
+        return pickle.dumps(("value", call(*arguments)))
     except Unreadable as error:
         return pickle.dumps(("unreadable", str(error)))
     except Exception as error:  # noqa: BLE001 -- a plugin's fault is told, not its content
-        return pickle.dumps(("unreadable", f"the normalizer raised {type(error).__name__}"))
+        return pickle.dumps(("unreadable", f"{who} raised {type(error).__name__}"))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

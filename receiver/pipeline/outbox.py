@@ -3,14 +3,12 @@
 Pure: it is given what the store knows and returns what is to be written.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
-from receiver.contract.errors import Unreadable
 from receiver.contract.model import (
     Call,
     DeliveryState,
@@ -23,27 +21,17 @@ from receiver.contract.model import (
     Verdict,
 )
 from receiver.contract.times import from_ms
+from receiver.pipeline.comparing import MEMBERS, compared, result_digest
+from receiver.pipeline.condition import Condition, Happened
+from receiver.pipeline.joining import KnownJobs, call_key, change, joined_to
 from receiver.pipeline.wanted import Wanted
 from receiver.store.ids import CALL, EVENT, RECEIPT, TRANSCRIPT, Ids, encode
-from receiver.store.records import Done, KnownCall, KnownTranscript, StoredReceipt, Writes
+from receiver.store.jobs import JobRow
+from receiver.store.records import Done, DueDelivery, KnownCall, KnownTranscript, StoredReceipt, Writes
 
 _json = msgspec.json.Encoder().encode
-_MEMBERS = (
-    "status",
-    "call",
-    "language",
-    "duration",
-    "created_at",
-    "completed_at",
-    "text",
-    "speakers",
-    "segments",
-    "analysis",
-    "error",
-    "metadata",
-)
-"""What of a transcript says something about the call; the rest is ours."""
-_LONGEST_NAME = 1000
+_ASK_AGAIN_MS = 300_000
+"""After which a job is asked about of which nothing was known but that the provider is at it."""
 
 Key = tuple[str, str, str]
 
@@ -55,6 +43,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...]
     sources: tuple[str, ...]
     first_wait: int = 0
+    where: Condition | None = None
 
     def takes(self, event_type: str, source: str, prefix: str) -> bool:
         """Say whether an event goes here; globs may be written with or without the prefix.
@@ -64,6 +53,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         full = f"{prefix}.{event_type}" if prefix else event_type
         wanted = any(fnmatchcase(event_type, glob) or fnmatchcase(full, glob) for glob in self.events)
         return wanted and (not source or any(fnmatchcase(source, glob) for glob in self.sources))
+
+    def holds(self, happened: Happened) -> bool:
+        """Say whether an event that the globs let through goes here."""
+        return self.where is None or self.where.holds(happened, self.sink)
 
 
 class Outbox:
@@ -98,16 +91,30 @@ class Outbox:
         wanted = self._wanted.get(source)
         return wanted is None or wanted.makes(event_type, self._prefix)
 
-    def plan(self, now: int, known: Iterable[KnownTranscript] = (), calls: Iterable[KnownCall] = ()) -> "Plan":
-        """Start a batch; `now` in Unix milliseconds, `known` and `calls` what the store has of its results."""
-        return Plan(self, now, known, calls)
+    def plan(
+        self,
+        now: int,
+        known: Iterable[KnownTranscript] = (),
+        calls: Iterable[KnownCall] = (),
+        jobs: KnownJobs | None = None,
+    ) -> "Plan":
+        """Start a batch; `now` in Unix milliseconds, the rest is what the store has of its results."""
+        return Plan(self, now, known, calls, jobs)
 
 
 class Plan:
     """The rows of one batch."""
 
-    def __init__(self, outbox: Outbox, now: int, known: Iterable[KnownTranscript], calls: Iterable[KnownCall]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        now: int,
+        known: Iterable[KnownTranscript],
+        calls: Iterable[KnownCall],
+        jobs: KnownJobs | None = None,
+    ) -> None:
         self.writes = Writes()
+        self._jobs = jobs or KnownJobs()
         self._outbox = outbox
         self._now = now
         self._known: dict[Key, KnownTranscript] = {(one.source, one.operation, one.job_id): one for one in known}
@@ -147,20 +154,21 @@ class Plan:
         data: Any = None,
         time: str | None = None,
         call_id: int | None = None,
-        transcript: tuple[int, int] | None = None,
+        transcript: tuple[int, int, bytes] | None = None,
         never_to: str | None = None,
     ) -> int:
         """Add an event and a delivery for each sink that takes it; return its id.
 
-        `data` is any JSON, or `transcript` names the id and version that it is about.
+        `data` is any JSON, or `transcript` gives the id, the version and the JSON of what it is about.
         """
         number = self._outbox.ids.next()
-        about, version = transcript or (None, None)
-        body = None if transcript else _json(data)
+        about, version, doc = transcript or (None, None, _json(data))
+        body = None if transcript else doc
         when = time or from_ms(self._now)
         self.writes.events.append((number, source, event_type, when, subject, call_id, about, version, body))
+        happened = Happened(DueDelivery(0, 0, number, source, event_type, when, subject, call_id, doc))
         for route in self._outbox.routes(event_type, source):
-            if route.sink != never_to:
+            if route.sink != never_to and route.holds(happened):
                 delivery = self._outbox.ids.next()
                 due = self._now + route.first_wait
                 row = (delivery, route.sink, number, call_id, DeliveryState.PENDING, due, self._now)
@@ -172,6 +180,9 @@ class Plan:
             return self._result(receipt, normalizer, outcome)
         if isinstance(outcome, Notice):
             return self._notice(receipt, outcome)
+        if (job := self._jobs.of(receipt, outcome)) is not None:
+            ask = self._now + _ASK_AGAIN_MS
+            self.writes.touched_jobs.append({"id": job.id, "job_id": outcome.job_id, "next_poll": ask})
         return {"progress": outcome.job_id, "status": outcome.status}
 
     def _notice(self, receipt: StoredReceipt, notice: Notice) -> dict[str, Any]:
@@ -179,7 +190,7 @@ class Plan:
         if not self._outbox.makes(event_type, receipt.source):
             return {"ignored": event_type}
         keyed = notice.call is not None and notice.call.external_id is not None
-        call_id = self._call(receipt.source, notice.call)[0] if keyed else None
+        call_id = self.call(call_key(receipt.source, notice.call), notice.call)[0] if keyed else None
         number = self.event(
             event_type,
             receipt.source,
@@ -191,9 +202,21 @@ class Plan:
         return {"event": encode(EVENT, number)}
 
     def _result(self, receipt: StoredReceipt, normalizer: str, result: Result) -> dict[str, Any]:
+        joined = self._jobs.joined(receipt, result)
+        became = self._transcribed(receipt, normalizer, result)
+        if joined.job is not None:
+            self.writes.ended_jobs.append(change(joined.job, receipt, result))
+            if self._jobs.ended(joined.job, result.status):
+                self.call_completed(receipt.source, joined.key, joined.call)
+        return became
+
+    def _transcribed(self, receipt: StoredReceipt, normalizer: str, result: Result) -> dict[str, Any]:
         known = self._known.get((receipt.source, result.operation, result.job_id))
         digest = result_digest(result)
         kept_as = "new" if known is None else self._judged(known, receipt, result, digest)
+        if known is not None and kept_as == "more":
+            now = self._said(receipt, normalizer, result, digest, (known.id, known.version))
+            self._amend(known, now, normalizer, receipt.received_at)
         if known is not None and kept_as != "version":
             return {"transcript": encode(TRANSCRIPT, known.id), "version": known.version, "as": kept_as}
         event_type = f"{result.kind}.{_what_happened(known, result)}"
@@ -204,56 +227,103 @@ class Plan:
         self._add_version(receipt, normalizer, result, digest, (number, version))
         return {"transcript": encode(TRANSCRIPT, number), "version": version, "as": kept_as}
 
-    def _judged(self, known: KnownTranscript, receipt: StoredReceipt, result: Result, digest: bytes) -> str:  # noqa: ARG002
-        """Say what a result is for a transcript that is there: `version`, or why it is none."""
-        return compared(known, result, digest)
+    def _judged(self, known: KnownTranscript, receipt: StoredReceipt, result: Result, digest: bytes) -> str:
+        """Say what a result is for a transcript that is there: `version`, `more`, or why it is neither."""
+        return compared(known, result, digest, fetched=receipt.verdict == Verdict.FETCHED)
 
     def _add_version(
         self, receipt: StoredReceipt, normalizer: str, result: Result, digest: bytes, place: tuple[int, int]
     ) -> None:
         key = (receipt.source, result.operation, result.job_id)
-        known = self._known.get(key)
-        call_id, call = self._call(receipt.source, result.call, known.call_id if known else None)
-        number, version = place
-        doc = _json(_transcript(receipt, normalizer, result, call, place))
-        self.writes.versions.append((number, version, receipt.id, self._now, normalizer, doc))
+        happened = _what_happened(self._known.get(key), result)
+        now = self._said(receipt, normalizer, result, digest, place)
+        doc = now.doc or b"{}"
+        self.writes.versions.append((*place, receipt.id, self._now, normalizer, doc))
         self.writes.transcripts[key] = (
-            *(number, receipt.source, receipt.provider, result.operation, result.job_id, result.kind, call_id),
-            *(result.status, version, digest, result.completed_at, receipt.received_at),
+            *(now.id, receipt.source, receipt.provider, result.operation, result.job_id, result.kind, now.call_id),
+            *(result.status, now.version, digest, result.completed_at, receipt.received_at),
         )
         self.event(
-            f"{result.kind}.{_what_happened(known, result)}",
+            f"{result.kind}.{happened}",
             receipt.source,
-            encode(TRANSCRIPT, number),
+            encode(TRANSCRIPT, now.id),
             time=result.completed_at or from_ms(receipt.received_at),
-            call_id=call_id,
-            transcript=place,
+            call_id=now.call_id,
+            transcript=(*place, doc),
         )
+
+    def _said(
+        self, receipt: StoredReceipt, normalizer: str, result: Result, digest: bytes, place: tuple[int, int]
+    ) -> KnownTranscript:
+        """Note what a transcript says from now on; return it."""
+        key = (receipt.source, result.operation, result.job_id)
+        known = self._known.get(key)
+        joined = self._jobs.joined(receipt, result)
+        call_id, call = self.call(joined.key, joined.call, known.call_id if known else None)
+        made = _transcript(receipt, normalizer, result, call, place)
         self._known[key] = KnownTranscript(
             source=receipt.source,
             operation=result.operation,
             job_id=result.job_id,
-            id=number,
+            id=place[0],
             kind=result.kind,
             call_id=call_id,
             status=result.status,
-            version=version,
+            version=place[1],
             digest=digest,
             dated=result.completed_at,
-            doc=doc,
+            doc=_json(msgspec.structs.replace(made, job=joined.public)),
             call_key=self._calls[call_id].key,
             call_doc=self._calls[call_id].doc,
             receipt_id=receipt.id,
         )
+        return self._known[key]
 
-    def _call(self, source: str, facts: Call | None, belongs_to: int | None = None) -> tuple[int, Call]:
-        """Return the call that a result is about, with everything known of it; make it where it is new.
+    def adopted(self, known: KnownTranscript, job: JobRow) -> None:
+        """A job is known now whose result was here before: the transcript names it, and joins its call; that is no event."""
+        said = msgspec.json.decode(known.doc, type=Transcript) if known.doc else None
+        if said is None or said.job is not None:
+            return
+        call = msgspec.structs.replace(said.call, id=None) if said.call else None
+        joined = joined_to(job, known.source, call)
+        call_id, call = self.call(joined.key, joined.call, known.call_id)
+        doc = _json(msgspec.structs.replace(said, job=joined.public, call=call))
+        now = msgspec.structs.replace(known, doc=doc, call_id=call_id)
+        self._amend(known, now, said.provenance.normalizer, None)
+
+    def _amend(self, known: KnownTranscript, now: KnownTranscript, normalizer: str, received_at: int | None) -> None:
+        """Have a version say more than before, under its number and without an event."""
+        key = (known.source, known.operation, known.job_id)
+        place = (now.id, now.version)
+        if key in self.writes.transcripts:  # it was made in this very batch
+            row = self.writes.transcripts[key]
+            self.writes.transcripts[key] = (*row[:6], now.call_id, *row[7:9], now.digest, now.dated, received_at)
+            rows = self.writes.versions
+            at = next(number for number, row in enumerate(rows) if row[:2] == place)
+            rows[at] = (*place, now.receipt_id, self._now, normalizer, now.doc)
+            return
+        before = self.writes.amended.get(place, {"was": known.receipt_id})
+        self.writes.amended[place] = {
+            **before,
+            **dict(zip(("id", "version"), place, strict=True)),
+            **{name: getattr(now, name) for name in ("receipt_id", "doc", "call_id", "digest", "dated")},
+            "normalizer": normalizer,
+            "received_at": received_at,
+        }
+
+    def call_completed(self, source: str, key: str | None, facts: Call | None) -> None:
+        """Add that nothing more is waited for of a call's jobs."""
+        if self._outbox.makes("call.completed", source):
+            number, call = self.call(key, facts)
+            self.event("call.completed", source, encode(CALL, number), data=call, call_id=number)
+
+    def call(self, key: str | None, facts: Call | None, belongs_to: int | None = None) -> tuple[int, Call]:
+        """Return the call of a key, with everything known of it and the facts added; make it where it is new.
 
         A result that names no call stays with the call that its transcript `belongs_to`; one that names a call takes
         along a call that had no name so far.
         """
         facts = facts or Call()
-        key = call_key(source, facts)
         number = self._call_ids.get(key) if key else None
         if number is None and belongs_to is not None and (not key or not self._calls[belongs_to].key):
             number = belongs_to
@@ -287,77 +357,6 @@ class Plan:
             self._call_ids[call.key] = call.id
 
 
-def checked(said: Any) -> tuple[Outcome, ...]:
-    """Return what a provider's code returned, where it is what it should be. Raises Unreadable.
-
-    Names must be such that they are found again: SQLite ends texts in JSON at a NUL, and an index has its limits.
-    """
-    if not isinstance(said, tuple) or not all(isinstance(outcome, Outcome) for outcome in said):
-        raise Unreadable("the normalizer returned something else than a tuple of outcomes")
-    for outcome in said:
-        for member, name in _names(outcome):
-            if not isinstance(name, str) or "\0" in name or len(name) > _LONGEST_NAME:
-                raise Unreadable(f"{member} is no text, holds a NUL, or is longer than {_LONGEST_NAME} characters")
-    return said
-
-
-def _names(outcome: Outcome) -> Iterator[tuple[str, Any]]:
-    if isinstance(outcome, Notice):
-        yield "name", outcome.name
-    else:
-        yield "job_id", outcome.job_id
-    if isinstance(outcome, Result):
-        yield "operation", outcome.operation
-    if isinstance(outcome, Result | Notice) and outcome.call is not None:
-        yield "call.external_id", outcome.call.external_id or ""
-
-
-def call_key(source: str, call: Call | None) -> str | None:
-    """Return what results of one call have in common, or None where the provider names none."""
-    return f"{source}:{call.external_id}" if call is not None and call.external_id else None
-
-
-def result_digest(result: Result) -> bytes:
-    """Return the digest by which copies of one result are recognised: without what may differ between copies."""
-    steady = {name: value for name, value in result.metadata.items() if name not in result.volatile}
-    same = msgspec.structs.replace(result, metadata=steady, volatile=frozenset())
-    return hashlib.blake2b(_json(same), digest_size=16).digest()
-
-
-def only_lacks(new: Any, old: Any) -> bool:
-    """Say whether `new` says nothing that `old` does not: equal, but for things that are missing or empty."""
-    if new is None or new in ("", [], {}):
-        return True
-    if isinstance(new, dict):
-        return isinstance(old, dict) and all(only_lacks(value, old.get(name)) for name, value in new.items())
-    if isinstance(new, list):
-        return isinstance(old, list) and len(new) == len(old) and all(map(only_lacks, new, old))
-    return bool(new == old)
-
-
-def compared(known: KnownTranscript, result: Result, digest: bytes) -> str:
-    """Say what another result for a known transcript is: `same`, `older`, `less` (it only lacks things), `version`."""
-    if known.digest == digest:
-        return "same"
-    if known.dated and result.completed_at and _is_before(result.completed_at, known.dated):
-        return "older"
-    if known.doc is None:
-        return "version"
-    return "less" if only_lacks(content(result), msgspec.json.decode(known.doc)) else "version"
-
-
-def content(result: Result) -> dict[str, Any]:
-    """Return what a result says of its own as JSON has it: without its call, and without what differs between copies."""
-    said = msgspec.json.decode(_json(result))
-    said["metadata"] = {name: value for name, value in said["metadata"].items() if name not in result.volatile}
-    return {name: said[name] for name in _MEMBERS if name != "call"}
-
-
-def _is_before(one: str, other: str) -> bool:
-    """Compare two times as the public shape has them, with a fraction of the second or without."""
-    return one.removesuffix("Z") < other.removesuffix("Z")
-
-
 def _what_happened(known: KnownTranscript | None, result: Result) -> str:
     first = known is None or (known.status == "failed" and result.status == "completed")
     return result.status if first else "updated"
@@ -366,7 +365,7 @@ def _what_happened(known: KnownTranscript | None, result: Result) -> str:
 def _transcript(
     receipt: StoredReceipt, normalizer: str, result: Result, call: Call, place: tuple[int, int]
 ) -> Transcript:
-    content = {name: getattr(result, name) for name in _MEMBERS if name != "call"}
+    content = {name: getattr(result, name) for name in MEMBERS if name != "call"}
     return Transcript(
         id=encode(TRANSCRIPT, place[0]),
         version=place[1],

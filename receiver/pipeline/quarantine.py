@@ -11,7 +11,7 @@ import structlog
 
 from receiver.config import QuarantineSettings
 from receiver.contract.errors import StoreError
-from receiver.contract.model import InboundRequest, TokenDigest
+from receiver.contract.model import InboundRequest, kept_token
 from receiver.contract.proof import Refused
 from receiver.contract.provider import Provider
 from receiver.pipeline.refusals import Held, Kind, Waiting, cost, in_turns
@@ -185,7 +185,7 @@ class QuarantineWriter:
     async def _trim(self) -> None:
         async with self._flushing:
             try:
-                if self._store.path.exists():
+                if self._store.there():
                     await self._store.trim(self._settings)
             except Exception as error:  # noqa: BLE001 -- the next time may do
                 await self._failed(error)
@@ -224,7 +224,7 @@ class QuarantineWriter:
 
 def _row(one: Held) -> NewQuarantined:
     request = one.request
-    token = TokenDigest.of(request.token) if isinstance(request.token, str) else request.token
+    token = kept_token(request)
     return NewQuarantined(
         id=one.id,
         source=request.source,

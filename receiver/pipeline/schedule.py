@@ -23,6 +23,11 @@ def wait_after(attempt: int, retry: Sequence[float], asked: float | None, dice: 
     return max(jittered, min(asked or 0.0, _LONGEST_WAIT))
 
 
+def rest_after(failures: int, first: float) -> float:
+    """Return the seconds until a store that failed so often in a row is asked again: the first rest, doubled up to eightfold."""
+    return first * 2.0 ** min(failures - 1, 3)
+
+
 class Health:
     """A sink's health: trips after failures in a row, is probed, and comes back step by step."""
 

@@ -7,11 +7,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from receiver.contract.model import InboundRequest, TokenDigest
+from receiver.contract.model import InboundRequest, kept_token
 from receiver.contract.proof import Check, Proven, Reason, Refused
 from receiver.contract.provider import Provider
 from receiver.masking import shown_headers
-from receiver.pipeline.ingest import prove, receipt_for
+from receiver.pipeline.ingest import prove
+from receiver.pipeline.keeping import receipt_for
+from receiver.pipeline.tokens import JobTokens
+from receiver.store.jobs import Jobs
 from receiver.store.quarantine.quarantine import Quarantine
 from receiver.store.quarantine.records import Quarantined
 from receiver.store.records import Kept, NewReceipt
@@ -31,7 +34,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one quarantined request: kept as a receipt, or still there, and why."""
+    """What became of one quarantined request: kept as a receipt, or still there; `why` says why it does not prove."""
 
     id: int
     kept: Kept | None = None
@@ -41,8 +44,16 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 def explain_proof(provider: Provider[Any], request: InboundRequest, now: float) -> Explanation:
     """Prove `request` as at `now` (Unix seconds) and say everything that an operator can be told."""
     proof = prove(provider, request, now)
-    checks = tuple(dict.fromkeys((*proof.checks, *explained(provider, request, now))))
+    checks = tuple(dict.fromkeys((*proof.checks, *_steps(provider, request), *explained(provider, request, now))))
     return Explanation(proof=proof, checks=checks, tried_on=described(request))
+
+
+def _steps(provider: Provider[Any], request: InboundRequest) -> tuple[Check, ...]:
+    try:
+        return provider.steps(request)
+    except Exception as error:  # noqa: BLE001 -- a stranger's bytes in a plugin's code
+        log.error("steps.raised", source=request.source, error=type(error).__name__)
+        return ()
 
 
 def explained(provider: Provider[Any], request: InboundRequest, now: float) -> tuple[Check, ...]:
@@ -56,7 +67,7 @@ def explained(provider: Provider[Any], request: InboundRequest, now: float) -> t
 
 def described(request: InboundRequest) -> dict[str, Any]:
     """Return what can be compared with the sender's own notes: lengths, digests, headers that tell nothing secret."""
-    token = TokenDigest.of(request.token) if isinstance(request.token, str) else request.token
+    token = kept_token(request)
     return {
         "body": f"{len(request.body)} bytes, SHA-256 {hashlib.sha256(request.body).hexdigest()}",
         "url_token": f"{token.length} characters, SHA-256 {token.digest.hex()[:16]}…" if token else "none",
@@ -71,7 +82,8 @@ async def admit(
 
     Done twice, it finds redeliveries: a crash in between loses and doubles nothing. Raises StoreUnavailable.
     """
-    proofs = {one.id: _proof(sources, one) for one in found}
+    tokens = JobTokens(Jobs(store), sources)
+    proofs = {one.id: _proof(sources, one, await tokens.looked_up(one.request)) for one in found}
     proven = {number: proof for number, proof in proofs.items() if isinstance(proof, Proven)}
     receipts = [_receipt(sources[proof.request.source], proof, store) for proof in proven.values()]
     kept = dict(zip(proven, await store.keep(receipts) if receipts else (), strict=True))
@@ -83,10 +95,22 @@ async def admit(
     ]
 
 
-def _proof(sources: Mapping[str, Provider[Any]], one: Quarantined) -> Proven | Refused:
+async def would_admit(
+    found: Sequence[Quarantined], sources: Mapping[str, Provider[Any]], store: Store
+) -> list[Admission]:
+    """Say of each whether it proves now, and do nothing."""
+    tokens = JobTokens(Jobs(store), sources)
+    proofs = {one.id: _proof(sources, one, await tokens.looked_up(one.request)) for one in found}
+    return [
+        Admission(id=number, why=_why(proof) if isinstance(proof, Refused) else None)
+        for number, proof in proofs.items()
+    ]
+
+
+def _proof(sources: Mapping[str, Provider[Any]], one: Quarantined, request: InboundRequest) -> Proven | Refused:
     provider = sources.get(one.request.source)
     if provider is not None:
-        return prove(provider, one.request, one.request.received_at / 1000)
+        return prove(provider, request, one.request.received_at / 1000)
     gone = Check(scheme="source", ok=None, detail=f"no source is called {one.request.source!r} any more")
     return Refused(reason=Reason(one.reason), checks=(gone,))
 

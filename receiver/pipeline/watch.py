@@ -69,7 +69,7 @@ class Watch:
         for name, provider in self._sources.items():
             if (seconds := provider.settings.silent_after) is not None:
                 await self._silence(plan, name, provider, seconds)
-        if self._counts and self._quarantine.path.exists():
+        if self._counts and self._quarantine.there():
             hours = await self._hours()
             for name in sorted({source for _, source in hours} & {*self._sources}):
                 await self._refusals(plan, name, hours)

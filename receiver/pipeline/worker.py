@@ -14,8 +14,13 @@ from receiver.contract.provider import Provider
 from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
 from receiver.pipeline.deliver import Runner
+from receiver.pipeline.indexing import Indexing
+from receiver.pipeline.jobs.follow import Follow
+from receiver.pipeline.jobs.reconcile import Reconcile
+from receiver.pipeline.jobs.subscriptions import Upkeep
 from receiver.pipeline.normalize import Normalize
-from receiver.pipeline.retention import Retention, keeps
+from receiver.pipeline.operating.retention import Retention, keeps
+from receiver.pipeline.schedule import rest_after
 from receiver.pipeline.watch import Watch
 from receiver.store.store import Store
 
@@ -25,6 +30,8 @@ _POLL = 1.0
 _WATCH = 0.1
 _AGAIN = 1.0
 _SLOWLY = 30.0
+_UPKEEP = 600.0
+_FOLLOW = 2.0
 _STUCK = 300.0
 """Seconds after which a step that has not ended counts as hanging: a batch of slow bodies may take minutes."""
 
@@ -41,8 +48,16 @@ class Worker:
         *,
         watch: Watch | None = None,
         retention: Retention | None = None,
+        upkeep: Upkeep | None = None,
+        indexing: Indexing | None = None,
+        reconcile: Reconcile | None = None,
+        follow: Follow | None = None,
     ) -> None:
-        """Without `watch` nobody looks for what goes wrong slowly; without `retention` everything stays."""
+        """Without `watch` nobody looks for what goes wrong slowly; without `retention` everything stays.
+
+        Without `upkeep` subscriptions end when they end; without `indexing` nothing new is found by its words; without
+        `reconcile` nobody asks about jobs; without `follow` nobody fetches what callbacks announce.
+        """
         self.runners = tuple(runners)
         self._store = store
         self.normalize = normalize
@@ -51,9 +66,14 @@ class Worker:
         self._confirm = confirm
         self._slow = watch
         self._retention = retention
-        self._keeping: asyncio.Task[None] | None = None
+        self._upkeep = upkeep
+        self._indexing = indexing
+        self._keeping: list[asyncio.Task[None]] = []
+        self.reconcile = reconcile
+        self._follow = follow
         self._work = asyncio.Event()
         self._stopping = False
+        self._ending = asyncio.Event()
         self._normalizing: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._failed: str | None = None
@@ -62,6 +82,11 @@ class Worker:
     def wake(self) -> None:
         """Receipts were kept."""
         self._work.set()
+
+    def freed(self) -> None:
+        """What a dead process held can be taken."""
+        self.wake()
+        self.written()
 
     def written(self) -> None:
         """Deliveries were written."""
@@ -90,10 +115,19 @@ class Worker:
                 self._step_by_step("normalize", self._normalize_then_wake, self._work)
             )
             group.create_task(self._step_by_step("confirm", self._confirm_then_wake, asyncio.Event()))
+            if self.reconcile is not None:
+                group.create_task(self._step_by_step("reconcile", self._reconcile_then_wake, asyncio.Event()))
             group.create_task(self._watch())
-            group.create_task(self._look_slowly())
+            if self._slow is not None:
+                group.create_task(self._now_and_then("watch", self._slow.step, _SLOWLY))
+            if self._upkeep is not None:
+                group.create_task(self._now_and_then("upkeep", self._upkeep.step, _UPKEEP))
+            if self._follow is not None:
+                group.create_task(self._now_and_then("follow", self._follow_then_wake, _FOLLOW))
             if self._retention:
-                self._keeping = group.create_task(self._retention.run())
+                self._keeping.append(group.create_task(self._retention.run()))
+            if self._indexing:
+                self._keeping.append(group.create_task(self._indexing.run()))
             self._group = group
             for runner in self.runners:
                 group.create_task(runner.run())
@@ -125,9 +159,10 @@ class Worker:
     async def stop(self, grace: float) -> None:
         """Start nothing new, and give what is under way `grace` seconds; may be called again."""
         self._stopping = True
+        self._ending.set()
         self.wake()
-        if self._keeping:
-            self._keeping.cancel()
+        for task in self._keeping:
+            task.cancel()
         await asyncio.gather(
             *(ended(task, grace) for task in [self._normalizing] if task),
             *(runner.stop(grace) for runner in self.runners),
@@ -146,41 +181,65 @@ class Worker:
         return done
 
     async def _confirm_then_wake(self) -> int:
-        done = await self._confirm.step()
+        done = await self._confirm.step() if await self._store.leads("confirm") else 0
         if done:
             self.wake()
         return done
 
+    async def _reconcile_then_wake(self) -> int:
+        assert self.reconcile is not None
+        done = await self.reconcile.step() if await self._store.leads("reconcile") else 0
+        if done:
+            self.wake()
+            self.written()
+        return done
+
     async def _step_by_step(self, name: str, step: Callable[[], Awaitable[int]], wake: asyncio.Event) -> None:
+        failed = 0
         while not self._stopping:
             wake.clear()
             try:
                 done = await step()
-            except StoreError as error:
-                self.store_errors[name] += 1
-                log.error("worker.store_failed", step=name, why=str(error))
-                await asyncio.sleep(_AGAIN)
-                continue
-            except Exception:
-                log.exception("worker.step_failed")
-                await asyncio.sleep(_AGAIN)
+                failed = 0
+            except Exception as error:
+                failed += 1
+                if isinstance(error, StoreError):
+                    self.store_errors[name] += 1
+                    log.error("worker.store_failed", step=name, why=str(error))
+                else:
+                    log.exception("worker.step_failed")
+                await self._rest(rest_after(failed, _AGAIN))
                 continue
             if not done:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_POLL):  # wait_for of 3.11 can swallow a cancellation
                         await wake.wait()
 
-    async def _look_slowly(self) -> None:
-        while self._slow is not None and not self._stopping:
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but for a stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+
+    async def _follow_then_wake(self) -> int:
+        assert self._follow is not None
+        kept = await self._follow.once()
+        if kept:
+            self.wake()
+        return 0
+
+    async def _now_and_then(self, name: str, step: Callable[[], Awaitable[int]], every: float) -> None:
+        """Run a step that makes events, once in so many seconds."""
+        while not self._stopping:
             try:
-                if await self._slow.step():
+                if await self._store.leads(name) and await step():
                     self.written()
             except StoreError as error:
-                self.store_errors["watch"] += 1
-                log.error("worker.store_failed", step="watch", why=str(error))
+                self.store_errors[name] += 1
+                log.error("worker.store_failed", step=name, why=str(error))
             except Exception:
                 log.exception("worker.step_failed")
-            await asyncio.sleep(_SLOWLY)
+            await asyncio.sleep(every)
 
     async def _watch(self) -> None:
         """See what other processes commit: SQLite wakes nobody by itself."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pipeline_fakes import World, world
 
+from receiver.contract.asking import Fetched
 from receiver.contract.errors import StoreUnavailable
 from receiver.contract.model import Progress, ReceiptState
 from receiver.pipeline import confirm as confirm_module
@@ -35,11 +36,12 @@ class Asked:
         self.bodies: list[bytes] = []
         self.answers: dict[bytes, bytes | None] = {}
 
-    async def __call__(self, receipt: StoredReceipt) -> bytes | None:
+    async def __call__(self, receipt: StoredReceipt) -> Fetched | None:
         self.bodies.append(receipt.body)
         if receipt.body not in self.answers:
             raise OSError("the provider is down")
-        return self.answers[receipt.body]
+        found = self.answers[receipt.body]
+        return None if found is None else Fetched(body=found)
 
 
 async def test_without_a_way_to_ask_receipts_go_on_by_their_token(one: World) -> None:
@@ -116,10 +118,10 @@ async def test_a_provider_that_does_not_answer_is_left(one: World, monkeypatch: 
     monkeypatch.setattr(confirm_module, "_LONGEST", 0.02)
     await waiting(one, 2)
 
-    async def silent(receipt: StoredReceipt) -> bytes | None:
+    async def silent(receipt: StoredReceipt) -> Fetched | None:
         if receipt.body == b"1":
             await asyncio.Event().wait()
-        return b"words"
+        return Fetched(body=b"words")
 
     assert await Confirm(one.store, silent, one.clock).step() == 1
 
@@ -130,7 +132,7 @@ async def test_a_store_that_fails_is_told(one: World) -> None:
     asked = Asked()
     asked.answers[b"1"] = b"words"
 
-    async def fails(receipt_id: int, reread: bytes) -> None:
+    async def fails(receipt_id: int, reread: bytes, headers: bytes | None = None) -> None:
         raise StoreUnavailable("disk full")
 
     confirmed, one.store.confirmed = one.store.confirmed, fails  # type: ignore[method-assign]

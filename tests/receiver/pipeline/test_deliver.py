@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from pipeline_fakes import PATIENCE, Fake, World, until, world
+from structlog.testing import capture_logs
 
 from receiver.contract.errors import HookscribeError, StoreUnavailable
 from receiver.contract.model import SinkState
-from receiver.contract.sink import Delivered, Rejected, TryLater
+from receiver.contract.sink import Delivered, NotReady, Rejected, TryLater
 from receiver.pipeline import deliver
 from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.deliver import Runner
@@ -147,6 +148,9 @@ async def test_an_event_is_delivered_once(going: Going) -> None:
         ([None], "the sink did not answer 1 deliveries with as many outcomes"),
         (None, "the sink raised TypeError"),
         (RuntimeError("words of a call"), "the sink raised RuntimeError"),
+        (NotReady("no connection to the room"), "no connection to the room"),
+        (FileNotFoundError(2, "the directory does not exist", "/no"), "/no: the directory does not exist"),
+        (ConnectionResetError(104, "words of a call"), "the sink raised ConnectionResetError"),
         (HookscribeError("what we say ourselves"), "what we say ourselves"),
         (TimeoutError(), "took longer than 10 s"),
         (asyncio.CancelledError(), "the sink raised CancelledError"),
@@ -571,6 +575,24 @@ async def test_waking_a_runner_does_not_shorten_the_wait_for_open(going: Going) 
     assert sink.opened == 1
 
 
+async def test_an_operator_resumes_a_sink_that_did_not_open_at_once(
+    going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait before the next opening, by then half a minute, is not sat out."""
+    monkeypatch.setattr(deliver, "_OPEN_AGAIN", (0.0, 0.0, 0.0, 0.0, 3600.0))
+    sink = Fake()
+    sink.open_raises = [OSError("down")] * 5
+    runner = going.add(sink)
+    await going.put(1)
+    await until(lambda: runner.health.state is SinkState.TRIPPED)
+    await until(going.events)
+    going.world.clock.ms += 1000
+    await going.store.put_sink(SinkRow(name="archive", state=SinkState.RUNNING))
+    await until(lambda: set(going.states()) == {"delivered"})
+
+    assert sink.opened == 6
+
+
 async def test_a_sink_that_never_opens_trips(going: Going, monkeypatch: pytest.MonkeyPatch) -> None:
     """People hear of it, and the backlog waits."""
     monkeypatch.setattr(deliver, "_OPEN_AGAIN", (0.0,))
@@ -612,7 +634,10 @@ class Breaks(Store):
 
     async def due(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
         self._break("due")
-        return await super().due(sink, limit, in_order=in_order, max_bytes=max_bytes)
+        found = await super().due(sink, limit, in_order=in_order, max_bytes=max_bytes)
+        if found:
+            self._break("due, unheard")
+        return found
 
     async def tried(self, results: Sequence[Tried]) -> None:
         self._break("tried")
@@ -631,17 +656,38 @@ class Breaks(Store):
         await super().write(writes, claim=claim)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("disk full"), RuntimeError("a bug")])
-async def test_a_store_that_fails_in_between_loses_nothing(going: Going, error: Exception) -> None:
-    """Whatever verb fails, and however, the runner lives and everything arrives, once where the send had been done."""
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(StoreUnavailable("disk full"), "deliver.store_failed"), (RuntimeError("a bug"), "deliver.failed")],
+)
+async def test_a_store_that_fails_in_between_loses_nothing(going: Going, error: Exception, said: str) -> None:
+    """Whatever verb fails, and however, the runner lives and everything arrives, once where the send had been done.
+
+    Its lines are caught unwritten: where nobody set logs up, structlog draws each traceback for seconds.
+    """
     store = Breaks(going.store)
     store.failing = {verb: [error] * 2 for verb in ("due", "tried", "sinks")}
+    sink = Fake()
+    with capture_logs() as lines:
+        going.add(sink, store)
+        await going.put(*[None] * 10)
+        await going.settled(*["delivered"] * 10)
+    assert len(sink.ids) == len(set(sink.ids)) == 10
+    assert not any(store.failing.values())
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == [said] * 6
+
+
+async def test_what_was_taken_and_not_heard_of_is_taken_back(going: Going) -> None:
+    """The claim was committed and its answer lost: nothing stays in flight for ever, and no attempt is counted."""
+    store = Breaks(going.store)
+    store.failing = {"due, unheard": [StoreUnavailable("did not answer")] * 2}
     sink = Fake()
     going.add(sink, store)
     await going.put(*[None] * 10)
     await going.settled(*["delivered"] * 10)
+    assert not store.failing["due, unheard"]
     assert len(sink.ids) == len(set(sink.ids)) == 10
-    assert not any(store.failing.values())
+    assert going.rows("attempts") == [(1,)] * 10
 
 
 async def test_a_trip_that_could_not_be_written_is_no_order_to_resume(going: Going) -> None:

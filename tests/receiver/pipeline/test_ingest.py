@@ -54,7 +54,7 @@ class Noted:
 class Door:
     """An ingest on a disk, with what it told."""
 
-    def __init__(self, keep: Any = None, **settings: Any) -> None:
+    def __init__(self, keep: Any = None, at_once: int = 1, **settings: Any) -> None:
         self.disk = Disk()
         self.noted = Noted()
         self.acme = Acme("acme", SourceSettings(provider="acme", **settings))
@@ -66,6 +66,7 @@ class Door:
             refusals=self.noted,
             now=lambda: NOON / 1000,
             kept=self._kept,
+            at_once=at_once,
         )
 
     def _kept(self) -> None:
@@ -211,6 +212,24 @@ async def test_groups_are_bounded_in_count_and_bytes() -> None:
     assert len(door.disk.groups) < 30
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_as_many_groups_are_under_way_as_the_store_takes(at_once: int) -> None:
+    """While the store has them, all that comes waits together, and goes there in one more."""
+    door = Door(at_once=at_once)
+    door.disk.gate = asyncio.Event()
+    tasks = []
+    for number in range(at_once):
+        tasks.append(door.receive(b"%d" % number))
+        await until(lambda: len(door.disk.groups) == len(tasks))
+    tasks += [door.receive(b"late %d" % number) for number in range(100)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(door.disk.groups) == at_once
+    door.disk.gate.set()
+    await asyncio.gather(*tasks)
+    assert [len(group) for group in door.disk.groups] == [1] * at_once + [100]
+
+
 async def test_a_body_of_more_than_a_mebibyte_is_committed_on_its_own() -> None:
     """A large body neither waits for others nor makes them wait in its commit."""
     door = Door()
@@ -229,7 +248,7 @@ async def test_what_waits_for_a_stalled_disk_is_bounded() -> None:
     door = Door()
     door.disk.gate = asyncio.Event()
     tasks = [door.receive(b"%d" % number + b"x" * 200_000) for number in range(400)]
-    await until(lambda: len(door.disk.groups) == 2)
+    await until(lambda: door.disk.groups)
     for _ in range(5):
         await asyncio.sleep(0)
     refused = [task for task in tasks if task.done()]

@@ -397,19 +397,19 @@ def a_receipt(body: bytes) -> Receipt:
 
 def question(provider: Child, body: bytes) -> bytes:
     """Return what the parent asks."""
-    return pickle.dumps((PATIENCE, provider, a_receipt(body)))
+    return pickle.dumps((PATIENCE, "the normalizer", provider.normalize, (a_receipt(body),)))
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"fine", ("outcomes", (Progress(job_id=str(os.getpid()), status="done"),))),
+        (b"fine", ("value", (Progress(job_id=str(os.getpid()), status="done"),))),
         (b"unreadable", ("unreadable", "member is missing")),
         (b"raises", ("unreadable", "the normalizer raised KeyError")),
     ],
 )
 def test_the_child_answers(tmp_path: Path, body: bytes, said: tuple[str, Any]) -> None:
-    """Outcomes, or why there are none, without content; its own alarm is off afterwards."""
+    """What the work returns, or why there is nothing, without content; its own alarm is off afterwards."""
     assert pickle.loads(answer(question(Child(tmp_path), body))) == said
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -455,6 +455,6 @@ def test_the_process_ends_with_its_pipe_and_prints_nowhere_else(tmp_path: Path) 
         check=True,
     )
     (size,) = struct.unpack(">Q", done.stdout[:8])
-    assert pickle.loads(done.stdout[8:])[0] == "outcomes"
+    assert pickle.loads(done.stdout[8:])[0] == "value"
     assert len(done.stdout) == 8 + size
     assert done.stderr.startswith(b"words on stdout")

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from pipeline_fakes import World, world
 
 from receiver.contract.errors import Unreadable
-from receiver.contract.model import Analysis, Call, Notice, Progress, Result, ResultError, Segment, Speaker
+from receiver.contract.model import Analysis, Call, Notice, Progress, Result, ResultError, Segment, Speaker, Verdict
 from receiver.contract.times import from_ms
-from receiver.pipeline.outbox import Outbox, Route, checked, only_lacks, result_digest
+from receiver.pipeline.comparing import only_lacks, result_digest
+from receiver.pipeline.outbox import Outbox, Route
+from receiver.pipeline.said import checked
 from receiver.store.ids import CALL, EVENT, RECEIPT, TRANSCRIPT, Ids, encode
 from receiver.testing.store import NOON
 
@@ -128,6 +130,41 @@ async def test_a_copy_that_only_lacks_things_is_evidence(one: World, less: dict[
     await one.settle()
     assert became(one, copy)[0]["as"] == "less"
     assert (len(versions(one)), one.types()) == (1, ["transcript.completed"])
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("first", [Verdict.FETCHED, Verdict.TOKEN])
+async def test_the_fuller_of_two_ways_comes_into_the_version(one: World, first: Verdict, together: bool) -> None:
+    """Fetched without speakers and then told with them, or the other way about: one event, one version, all that was said."""
+    second = Verdict.TOKEN if first is Verdict.FETCHED else Verdict.FETCHED
+    bare = (Segment(start=0.0, end=1.0, speaker=None, text="hello"),)
+    await one.keep(a_result(speakers=(), segments=bare, analysis=None), verdict=first)
+    if not together:
+        await one.settle()
+    fuller = await one.keep(a_result(completed_at="2026-01-01T00:00:00Z"), verdict=second)
+    await one.settle()
+    assert became(one, fuller)[0]["as"] == "more"
+    (doc,) = versions(one)
+    assert (doc["version"], doc["segments"][0]["speaker"], doc["analysis"]["summary"]) == (1, "A", "greeting")
+    assert doc["provenance"]["receipt_id"] == encode(RECEIPT, fuller)
+    assert one.types() == ["transcript.completed"]
+    again = await one.say(a_result(completed_at="2026-01-01T00:00:00Z"), verdict=first)
+    assert became(one, again)[0]["as"] == "same"
+    assert one.sql("SELECT version, dated FROM transcripts") == [(1, "2026-01-01T00:00:00Z")]
+    await one.say(a_result(text="corrected"), verdict=second)
+    assert one.types() == ["transcript.completed", "transcript.updated"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_waits_for_a_sink_goes_out_with_all_that_is_known(one: World, together: bool) -> None:
+    """The event is that of the version, so a sink that was slower than the callback gets its speakers."""
+    await one.keep(a_result(speakers=()), verdict=Verdict.FETCHED)
+    if not together:
+        await one.settle()
+    await one.keep(a_result(), verdict=Verdict.TOKEN)
+    await one.settle()
+    (due,) = await one.store.due("archive", 10, in_order=False, max_bytes=1 << 20)
+    assert len(json.loads(due.data)["speakers"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from receiver.contract.model import SinkState
 from receiver.contract.settings import SinkSettings
-from receiver.pipeline.schedule import TRIP_AFTER, Health, Pace, wait_after
+from receiver.pipeline.schedule import TRIP_AFTER, Health, Pace, rest_after, wait_after
 
 RETRY = SinkSettings(kind="any").retry
 DAY = 86_400.0
@@ -27,6 +27,11 @@ def test_the_dice_reach_both_ends() -> None:
     assert wait_after(1, (0, 100), None, 0.0) == 80
     assert wait_after(1, (0, 100), None, 0.5) == 100
     assert wait_after(1, (0, 100), None, 1.0) == pytest.approx(120)
+
+
+def test_a_store_that_fails_is_asked_less_and_less() -> None:
+    """Twice the rest after each failure, and never more than eight times the first."""
+    assert [rest_after(failures, 1.0) for failures in range(1, 8)] == [1, 2, 4, 8, 8, 8, 8]
 
 
 @pytest.mark.parametrize("asked", [None, 5.0])

@@ -138,6 +138,22 @@ async def test_a_step_that_fails_is_done_again(
         await until(lambda: work.sink.sent and not failures)
 
 
+async def test_a_stop_does_not_wait_for_a_rest(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that rests because the store failed ends at once."""
+    monkeypatch.setattr(worker_module, "_AGAIN", NEVER)
+    failed = asyncio.Event()
+
+    async def fails() -> int:
+        failed.set()
+        raise StoreUnavailable("disk full")
+
+    monkeypatch.setattr(one.normalize, "step", fails)
+    async with Work(one) as work:
+        await failed.wait()
+        async with asyncio.timeout(PATIENCE / 2):
+            await work.worker.stop(NEVER)
+
+
 async def test_what_is_confirmed_is_normalized_at_once(one: World) -> None:
     """The provider's word wakes the next step."""
     await one.keep(RESULT, state=ReceiptState.CONFIRMING)

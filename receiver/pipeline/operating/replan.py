@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-from receiver.contract.model import Notice, Outcome, ReceiptState, Result
-from receiver.pipeline.outbox import Key, Outbox, Plan, compared, content, only_lacks
+from receiver.contract.model import Notice, Outcome, ReceiptState, Result, Verdict
+from receiver.pipeline.comparing import compared, content, only_lacks, without_volatile
+from receiver.pipeline.joining import KnownJobs
+from receiver.pipeline.outbox import Key, Outbox, Plan
 from receiver.store.ids import EVENT, TRANSCRIPT, decode, encode
 from receiver.store.records import KnownCall, KnownTranscript, StoredReceipt
 
@@ -46,10 +48,12 @@ class Replan(Plan):
         now: int,
         known: Iterable[KnownTranscript],
         calls: Iterable[KnownCall],
+        *,
         events: Mapping[int, tuple[str, bytes]],
+        jobs: KnownJobs | None = None,
     ) -> None:
         """`events`: type and data of the events that the step's receipts became before."""
-        super().__init__(outbox, now, known, calls)
+        super().__init__(outbox, now, known, calls, jobs)
         self._events = events
         self._changes: list[Change] = []
         self._sent: list[str] = []
@@ -99,7 +103,8 @@ class Replan(Plan):
         if receipt.id < known.receipt_id or self._last[result.operation, result.job_id] is not result:
             return _SUPERSEDED
         if receipt.id > known.receipt_id:
-            return compared(known, result, digest)
+            judged = compared(known, result, digest, fetched=receipt.verdict == Verdict.FETCHED)
+            return "version" if judged == "more" else judged  # it was no news then, but another release reads it
         return "same" if known.digest == digest or _says_the_same(known, result) else "version"
 
     def _add_version(
@@ -130,8 +135,6 @@ def _says_the_same(known: KnownTranscript, result: Result) -> bool:
         return False
     old = msgspec.json.decode(known.doc)
     new = content(result)
-    kept = {name: old.get(name) for name in new}
-    volatile = result.volatile
-    kept["metadata"] = {name: value for name, value in (old.get("metadata") or {}).items() if name not in volatile}
+    kept = without_volatile(old, new.keys(), result)
     call = {} if result.call is None else msgspec.json.decode(msgspec.json.encode(result.call))
     return only_lacks(new, kept) and only_lacks(kept, new) and only_lacks(call, old.get("call"))

@@ -1,22 +1,28 @@
 """Retention: what goes and what stays, told as gone, in steps that receiving does not notice."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kept import kept_in, normalized, notice, result
 from running_fakes import REGISTRY, TOKEN, configured
+from structlog.testing import capture_logs
 
 from receiver.contract.errors import Gone, NotFound
 from receiver.contract.model import DeliveryState, ReceiptState
+from receiver.pipeline.operating.replay import Replay
+from receiver.pipeline.operating.retention import Keep, Retention
 from receiver.pipeline.outbox import Outbox, Route
-from receiver.pipeline.replay import Replay
-from receiver.pipeline.retention import Keep, Retention
+from receiver.pipeline.uploaded import place
 from receiver.runtime import running
-from receiver.store.ids import RECEIPT, TRANSCRIPT, encode
+from receiver.store.ids import JOB, RECEIPT, TRANSCRIPT, encode
+from receiver.store.job_lists import JobLists
+from receiver.store.jobs import OPEN, JobDoc, Jobs, JobState, NewJob
 from receiver.store.lists import Lists
 from receiver.store.records import Done, StoredReceipt, Writes
 from receiver.store.store import Store
@@ -92,7 +98,7 @@ async def test_nothing_goes_before_its_time(world: World) -> None:
 async def test_content_goes_and_keys_stay(world: World) -> None:
     """Bodies, versions, events, deliveries, attempts, calls; a slim row of receipt and transcript is left."""
     await world.said(result("1", "call"), notice("ring"))
-    assert await world.later(1.01) == {"receipts": 2, "events": 2, "transcripts": 1, "calls": 1}
+    assert await world.later(1.01) == {"receipts": 2, "events": 2, "transcripts": 1, "jobs": 0, "calls": 1}
     left = {"receipts": 2, "events": 0, "deliveries": 0, "attempts": 0, "transcripts": 1, "versions": 0, "calls": 0}
     assert await world.count() == left
     rows = (await world.lists.receipts({"state": "gone"})).items
@@ -174,14 +180,14 @@ async def test_what_waits_for_a_sink_stays(world: World) -> None:
     await world.said(result("1"), result("2"), end=None)
     runner = world.retention()
     world.clock.ms += 400 * DAY_MS
-    assert await runner.once() == {"receipts": 2, "events": 0, "transcripts": 0, "calls": 0}
+    assert await runner.once() == {"receipts": 2, "events": 0, "transcripts": 0, "jobs": 0, "calls": 0}
     due = await world.store.due("archive", 5, in_order=False, max_bytes=MIB)
     assert [b'"text":"hello"' in one.data for one in due] == [True, True]
     assert (await runner.once())["events"] == 0
     await world.store.tried([a_tried(due[1].id, DeliveryState.DELIVERED)])
-    assert await runner.once() == {"receipts": 0, "events": 1, "transcripts": 1, "calls": 1}
+    assert await runner.once() == {"receipts": 0, "events": 1, "transcripts": 1, "jobs": 0, "calls": 1}
     await world.store.tried([a_tried(due[0].id, DeliveryState.DELIVERED)])
-    assert await runner.once() == {"receipts": 0, "events": 1, "transcripts": 1, "calls": 1}
+    assert await runner.once() == {"receipts": 0, "events": 1, "transcripts": 1, "jobs": 0, "calls": 1}
 
 
 async def test_what_is_not_normalized_stays(world: World) -> None:
@@ -200,9 +206,9 @@ async def test_what_failed_has_its_own_time(world: World, keep: str, keep_failed
     kept_longer = keep == "1d"
     taken = await world.later(days, keep, keep_failed)
     if kept_longer:
-        assert taken == {"receipts": 3, "events": 1, "transcripts": 1, "calls": 1}
+        assert taken == {"receipts": 3, "events": 1, "transcripts": 1, "jobs": 0, "calls": 1}
     else:
-        assert taken == {"receipts": 1, "events": 3, "transcripts": 1, "calls": 1}
+        assert taken == {"receipts": 1, "events": 3, "transcripts": 1, "jobs": 0, "calls": 1}
     rest = await world.later(20, keep, keep_failed)
     assert rest["receipts"] == 4 - taken["receipts"]
     assert (await world.count())["events"] == (await world.count())["versions"] == 0
@@ -232,13 +238,13 @@ async def test_a_stop_loses_no_ground(world: World, monkeypatch: pytest.MonkeyPa
 
     runner = world.retention()
     runner._rows = 7
-    monkeypatch.setattr("receiver.pipeline.retention.asyncio.sleep", resting)
+    monkeypatch.setattr("receiver.pipeline.operating.retention.asyncio.sleep", resting)
     task = asyncio.create_task(runner.run())
     await rest.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     monkeypatch.undo()
-    assert await world.retention().once() == {"receipts": 23, "events": 30, "transcripts": 30, "calls": 30}
+    assert await world.retention().once() == {"receipts": 23, "events": 30, "transcripts": 30, "jobs": 0, "calls": 30}
 
 
 async def test_a_running_receiver_does_it_by_itself(tmp_path: Path) -> None:
@@ -279,3 +285,70 @@ async def old_receipts(store: Store, count: int) -> None:
             for number in range(start, start + 500)
         ]
         await store.keep(rows)
+
+
+async def a_job(world: World, state: JobState, **changes: Any) -> int:
+    """Write a job of acme down, as it is now; return its id."""
+    number = world.store.ids.next()
+    made = NewJob(
+        id=number, source="acme", provider="acme", operation="transcription", state=state, owner=0, doc=JobDoc()
+    )
+    await Jobs(world.store).add(msgspec.structs.replace(made, **changes))
+    return number
+
+
+async def test_jobs_that_ended_go_with_their_results(world: World) -> None:
+    """Done and lost ones with their tokens, once their transcript is gone; what is in doubt or waited for stays."""
+    jobs = Jobs(world.store)
+    ended = {
+        state: await a_job(world, state, job_id=state, token=state.encode())
+        for state in (JobState.COMPLETED, JobState.FAILED, JobState.LOST)
+    }
+    waiting = [await a_job(world, state) for state in OPEN]
+    held = await a_job(world, JobState.COMPLETED, job_id="held")
+    await world.said(result(JobState.COMPLETED))
+    await world.said(result("held"), end=None)
+    assert (await world.later(0.5))["jobs"] == 0
+    assert (await world.later(1, keep_failed="9d"))["jobs"] == 1
+    with pytest.raises(Gone):
+        await JobLists(world.store).job(encode(JOB, ended[JobState.COMPLETED]))
+    assert await jobs.of_token("acme", b"completed") is None
+    assert await jobs.of_token("acme", b"lost") is not None
+    assert (await world.later(9, keep_failed="9d"))["jobs"] == 2
+    assert [job.id for job in await jobs.by_id([*ended.values(), *waiting, held])] == [*waiting, held]
+    with pytest.raises(NotFound):
+        await JobLists(world.store).job(encode(JOB, world.store.ids.next()))
+
+
+async def test_recordings_that_were_sent_go_with_their_jobs(world: World, tmp_path: Path) -> None:
+    """The file of a job that is gone, and of one that was never made; not what is younger than a day, or none of ours."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    there = await a_job(world, JobState.COMPLETED)
+    names = {name: place(folder, world.store.ids.next()) for name in ("never", "young")}
+    names |= {"there": place(folder, there), "other": folder / "notes.txt"}
+    for name, path in names.items():
+        path.write_bytes(b"RIFF")
+        if name != "young":
+            os.utime(path, (1, 1))
+    retention = Retention(world.store, {"acme": Keep.read("1d")}, recordings=folder)
+    await retention.once()
+    assert sorted(folder.iterdir()) == sorted(path for name, path in names.items() if name != "never")
+    world.clock.ms += 2 * DAY_MS
+    await retention.once()
+    assert sorted(folder.iterdir()) == sorted([names["young"], names["other"]])
+
+
+async def test_a_recording_that_cannot_be_removed_holds_up_nothing(world: World, tmp_path: Path) -> None:
+    """A folder where a file should be stays and is told; a link that leads nowhere goes, and so do the files behind."""
+    folder = tmp_path / "recordings"
+    odd, broken, usual = (place(folder, world.store.ids.next()) for _ in range(3))
+    odd.mkdir(parents=True)
+    broken.symlink_to(tmp_path / "nowhere")
+    usual.write_bytes(b"RIFF")
+    for path in (odd, broken, usual):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    with capture_logs() as logged:
+        await Retention(world.store, {}, recordings=folder).once()
+    assert [*folder.iterdir()] == [odd]
+    assert [line["event"] for line in logged] == ["recording.not_removed"]

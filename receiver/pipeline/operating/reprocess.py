@@ -2,7 +2,7 @@
 
 Which receipt counts: the newest version of a transcript holds the words of one receipt, and only that one is current.
 What the current receipt says now replaces what it said before, also where it says less. A receipt received before it
-never supersedes it; one received after it goes by the rules for results that come (`outbox.compared`). A normalizer
+never supersedes it; one received after it goes by the rules for results that come (`comparing.compared`). A normalizer
 that says the same under another version makes no version.
 
 Every step is one transaction, and a receipt whose words did not change is not written; so it may be stopped at any
@@ -21,10 +21,10 @@ import msgspec
 from receiver.contract.errors import Conflict, NotFound, Unreadable, UsageError
 from receiver.contract.model import ReceiptState, Result
 from receiver.contract.provider import Provider
-from receiver.pipeline.differences import Shown, differences
 from receiver.pipeline.normalize import Normalize, Read
+from receiver.pipeline.operating.differences import Shown, differences
+from receiver.pipeline.operating.replan import Before, Change, Replan
 from receiver.pipeline.outbox import Key, Outbox, Route
-from receiver.pipeline.replan import Before, Change, Replan
 from receiver.pipeline.wanted import Wanted
 from receiver.store.gone import gone
 from receiver.store.ids import EVENT, RECEIPT, at, decode, encode
@@ -161,7 +161,8 @@ class Reprocess:
                 raise UsageError("ids: they stand alone, without a filter")
             ids = [decode(RECEIPT, one) for one in dict.fromkeys(meant.ids)]
             await self._check(ids)
-            return ["id > :after", "id IN (SELECT value FROM json_each(:ids))"], {"ids": ids}
+            where, params = _among(ids)
+            return ["id > :after", *where], params
         where, params = ["id > :after", "id < :end", _state(meant.state)], {"end": self._store.ids.next()}
         for name in ("source", "provider"):
             if (value := getattr(meant, name)) is not None:
@@ -174,10 +175,8 @@ class Reprocess:
         return where, params
 
     async def _check(self, ids: list[int]) -> None:
-        params = {"ids": ids, "limit": len(ids)}
-        found = await self._store.engine.rows(
-            "receipts_to_reprocess", params, ["id IN (SELECT value FROM json_each(:ids))"]
-        )
+        where, params = _among(ids)
+        found = await self._store.engine.rows("receipts_to_reprocess", params, where)
         states = {row[0]: row[2] for row in found}
         for number in ids:
             if number not in states:
@@ -209,9 +208,7 @@ class Reprocess:
                 if plan.writes.redone:
                     await self._store.write(plan.writes)
             except Conflict:
-                befores = await self._befores(
-                    ["id IN (SELECT value FROM json_each(:ids))"], {"ids": ids, "limit": len(ids)}
-                )
+                befores = await self._befores(*_among(ids))
                 continue
             return done
         raise Conflict(f"{encode(RECEIPT, ids[0])} and those after it: others write the same all the time; try again")
@@ -220,12 +217,12 @@ class Reprocess:
         self, outbox: Outbox, read: list[Read], befores: Mapping[int, Before], remembered: Mapping[Key, KnownTranscript]
     ) -> tuple[Replan, list[Redone]]:
         """Plan a step; a receipt that cannot be written becomes unreadable, and the rest goes on."""
-        known, calls = await self._normalize.known(read)
+        known, calls, jobs = await self._normalize.known(read)
         known = [remembered.get((one.source, one.operation, one.job_id), one) for one in known]
         known += [remembered[key] for key in _keys(read) & remembered.keys() - _keys_of(known)]
         events = await self._events(befores.values())
         while True:
-            plan = Replan(outbox, self._store.now_ms(), known, calls, events)
+            plan = Replan(outbox, self._store.now_ms(), known, calls, events=events, jobs=jobs.fresh())
             done: list[Redone] = []
             for place, (receipt, normalizer, found) in enumerate(read):
                 try:
@@ -241,6 +238,12 @@ class Reprocess:
         ids = [decode(EVENT, text) for one in befores for text in one.events()]
         rows = await self._store.engine.rows("event_contents", {"ids": ids}) if ids else []
         return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _among(ids: Sequence[int]) -> tuple[list[str], dict[str, Any]]:
+    """Return the condition that a receipt is one of these, as every engine reads it, with its parameters."""
+    params = {f"id{place}": number for place, number in enumerate(ids)}
+    return [f"id IN ({', '.join(':' + name for name in params)})"], {**params, "limit": len(ids)}
 
 
 def _redone(plan: Replan, before: Before, read: Read) -> Redone:

@@ -17,11 +17,13 @@ import msgspec
 
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, SinkState
-from receiver.pipeline.chosen import MISSING, Chosen, Move, Where, of_deliveries, of_events
+from receiver.pipeline.condition import Happened
+from receiver.pipeline.operating.chosen import MISSING, Chosen, Move, Where, of_deliveries, of_events
+from receiver.pipeline.operating.trial import WITHIN, Trial, try_out
 from receiver.pipeline.outbox import Route
 from receiver.store.gone import missing
 from receiver.store.ids import DELIVERY, EVENT, decode, encode
-from receiver.store.records import SinkRow
+from receiver.store.records import DueDelivery, SinkRow
 from receiver.store.store import Row, Store, Tx
 
 STEP = 500
@@ -75,7 +77,8 @@ class Replay:
             sink = chosen.sink or ""
             where = await of_events(self._store.engine, chosen, end)
             await self._takes(where, sink)
-            return await self._walk("events", where, lambda ids: self._send_events(ids, sink), dry_run=dry_run)
+            send = partial(self._send_events, sink=sink)
+            return await self._walk("events", where, send, dry_run=dry_run, to=self._routes[sink])
         where = await of_deliveries(self._store.engine, chosen, end)
         where.among("d.sink", "route", self._routes)
         where.add(_NEWEST)
@@ -102,7 +105,7 @@ class Replay:
             all_ = await self._walk("deliveries", where, _nothing, dry_run=True)
             await self._takes(where, move.to)
             hand_over = partial(self._hand_over, move, state, moved)
-            done = await self._walk("deliveries", where, hand_over, dry_run=dry_run)
+            done = await self._walk("deliveries", where, hand_over, dry_run=dry_run, to=self._routes[move.to])
             moved.matched += done.matched
             moved.changed += done.changed
             moved.stay += max(0, all_.matched - done.matched)
@@ -144,6 +147,11 @@ class Replay:
         self._known(sink)
         await self._store.put_sink(SinkRow(name=sink, state=SinkState.RUNNING))
 
+    async def test(self, sink: str, within: float = WITHIN) -> Trial:
+        """Send a test event to a sink, and wait `within` seconds for what comes of it. Raises NotFound and UsageError."""
+        self._known(sink)
+        return await try_out(self._store, sink, within)
+
     def _known(self, sink: str | None) -> None:
         if sink is not None and sink not in self._routes:
             known = ", ".join(self._routes) or "none"
@@ -177,27 +185,45 @@ class Replay:
         return rows
 
     async def _walk(
-        self, things: str, where: Where, change: Callable[[list[int]], Awaitable[int]], *, dry_run: bool
+        self,
+        things: str,
+        where: Where,
+        change: Callable[[list[int]], Awaitable[int]],
+        *,
+        dry_run: bool,
+        to: Route | None = None,
     ) -> Changed:
-        """Change what is found, step by step, oldest first; on a dry run only count."""
-        if dry_run:
+        """Change what is found, step by step, oldest first; on a dry run only count.
+
+        `to` is the sink that events are for; those for which its condition does not hold are left out.
+        """
+        conditional = to is not None and to.where is not None
+        if dry_run and not conditional:
             ((count,),) = await self._store.engine.rows(f"count_{things}_matching", where.params, where.conditions)
             return Changed(matched=count, changed=0)
         matched = changed = after = 0
         conditions = [*where.conditions, f"{where.column} > :after"]
         while True:
             params = {**where.params, "after": after, "limit": self._step}
-            ids = [row[0] for row in await self._store.engine.rows(f"{things}_matching", params, conditions)]
-            if not ids:
+            rows = await self._store.engine.rows(f"{things}_matching", params, conditions)
+            if not rows:
                 return Changed(matched=matched, changed=changed)
             began = time.monotonic()
-            changed += await change(ids)
+            ids = [row[0] for row in rows if to is None or await self._holds(to, row[1])]
+            changed += 0 if dry_run else await change(ids)
             matched += len(ids)
-            after = ids[-1]
+            after = rows[-1][0]
             await asyncio.sleep(time.monotonic() - began)  # half of the time is for who waits to write
 
+    async def _holds(self, to: Route, event_id: int) -> bool:
+        """Say whether a sink's condition holds for a stored event; one of which nothing is left goes nowhere."""
+        if to.where is None:
+            return True
+        rows = await self._store.engine.rows("event_rows", {"ids": [event_id]})
+        return bool(rows) and rows[0][-1] is not None and to.holds(Happened(DueDelivery(*rows[0])))
+
     async def _send_again(self, ids: list[int], states: Collection[str]) -> int:
-        async with self._store.engine.transaction() as tx:
+        async with self._store.engine.transaction(alone=True) as tx:
             found = await tx.rows("replayable", {"ids": ids, "states": [*states]})
             rows = list({(row[1], row[2]): row for row in found}.values())
             made = await self._add(tx, [(sink, event_id, call_id) for _, sink, event_id, call_id, _ in rows])
@@ -213,7 +239,7 @@ class Replay:
         return len(made)
 
     async def _send_events(self, ids: list[int], sink: str) -> int:
-        async with self._store.engine.transaction() as tx:
+        async with self._store.engine.transaction(alone=True) as tx:
             rows = await tx.rows("events_for_replay", {"ids": ids, "sink": sink})
             return len(await self._add(tx, [(sink, event_id, call_id) for event_id, call_id in rows]))
 
@@ -233,7 +259,7 @@ class Replay:
         going: list[int] = []
         doubled: list[int] = []
         events: set[int] = set()
-        async with self._store.engine.transaction() as tx:
+        async with self._store.engine.transaction(alone=True) as tx:
             for number, event_id, there in await tx.rows("movable", params):
                 (doubled if there or event_id in events else going).append(number)
                 events.add(event_id)

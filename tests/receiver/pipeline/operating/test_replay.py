@@ -9,9 +9,9 @@ from kept import ROUTES, kept_in, normalized, notice, result
 
 from receiver.contract.errors import NotFound, UsageError
 from receiver.contract.model import DeliveryState, SinkState
-from receiver.pipeline.chosen import MISSING, Chosen, Move
+from receiver.pipeline.operating.chosen import MISSING, Chosen, Move
+from receiver.pipeline.operating.replay import Changed, Moved, Replay
 from receiver.pipeline.outbox import Route
-from receiver.pipeline.replay import Changed, Moved, Replay
 from receiver.store.ids import DELIVERY, EVENT, encode
 from receiver.store.lists import Lists
 from receiver.store.records import DueDelivery, SinkRow
@@ -310,7 +310,9 @@ async def test_a_move_needs_a_sink_that_is_there(store: Store, replay: Replay) -
 async def test_what_was_moved_just_now_is_not_started(store: Store, replay: Replay) -> None:
     """A runner that looked before the move, and wants to start after it, gets nothing."""
     await normalized(store, [notice("1")], OLD)
-    seen = [row[0] for row in await store.engine.rows("due_deliveries", {"sink": "old", "now": 1 << 60, "limit": 9})]
+    asked = {"sink": "old", "now": 1 << 60, "limit": 9, "inline": 1}
+    seen = [row[0] for row in store.engine.unpacked(await store.engine.rows("due_deliveries", asked))]
+    assert len(seen) == 1
     await replay.move(TO_ARCHIVE)
     start = {"ids": seen, "worker": store.start, "sink": "old", "now": store.now_ms()}
     assert await store.engine.write("start_deliveries", start) == 0

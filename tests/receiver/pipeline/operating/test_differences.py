@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from receiver.pipeline.differences import as_is, differences, masked
+from receiver.pipeline.operating.differences import as_is, differences, masked
 
 
 def found(old: Any, new: Any) -> list[tuple[Any, ...]]:

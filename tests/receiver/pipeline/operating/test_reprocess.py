@@ -16,7 +16,7 @@ from pipeline_fakes import World, world
 
 from receiver.contract.errors import Conflict, NotFound, Unreadable, UsageError
 from receiver.contract.model import Call, Progress, Result
-from receiver.pipeline.reprocess import Meant, Redone, Reprocess, Summary
+from receiver.pipeline.operating.reprocess import Meant, Redone, Reprocess, Summary
 from receiver.store.ids import RECEIPT, encode
 from receiver.testing.store import DAY_MS
 
@@ -317,7 +317,7 @@ async def test_conflicts_without_end_are_told(one: World) -> None:
 
 async def test_large_bodies_are_read_by_the_child(one: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes the process down takes only the child, and stays unreadable."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     child = Child(tmp_path)
     one.sources["acme"] = child
     body = b"fine " + b"x" * 300_000

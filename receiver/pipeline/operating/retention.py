@@ -8,6 +8,7 @@ list of what is done: what went is not found again, so a restart goes on where t
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,9 +17,13 @@ import structlog
 from receiver.contract.errors import StoreError
 from receiver.contract.model import ReceiptState
 from receiver.contract.provider import Provider
-from receiver.store.ids import CALL, DELIVERY, EVENT, at
+from receiver.pipeline.uploaded import Uploaded
+from receiver.store.audit import Trail
+from receiver.store.ids import CALL, DELIVERY, EVENT, JOB, at
+from receiver.store.jobs import ENDED
 from receiver.store.listing import fitting
 from receiver.store.records import pack_headers
+from receiver.store.search import forget_words
 from receiver.store.store import Row, Store
 
 log = structlog.get_logger()
@@ -68,8 +73,15 @@ def keeps(sources: Mapping[str, Provider[Any]]) -> dict[str, Keep]:
 class Retention:
     """The one runner of a store, inside its one worker."""
 
-    def __init__(self, store: Store, keeps: Mapping[str, Keep]) -> None:
-        """`keeps` are those of the configured sources; what belongs to no source of now stays."""
+    def __init__(
+        self, store: Store, keeps: Mapping[str, Keep], audit_keep: str = "forever", recordings: Path | None = None
+    ) -> None:
+        """`keeps` are those of the configured sources; what belongs to no source of now stays.
+
+        `audit_keep` is how long the audit trail is kept, `recordings` where those are that were sent to us.
+        """
+        self._recordings = recordings
+        self._audit = _milliseconds(audit_keep)
         self._store = store
         self._marks: dict[tuple[str, str], tuple[int, int]] = {}
         self._keeps: Mapping[str, Keep] = {}
@@ -85,25 +97,44 @@ class Retention:
         """Take what has passed, again and again, until cancelled."""
         while True:
             try:
-                taken = await self.once()
+                taken = await self.once() if await self._store.leads("retention") else {}
                 if any(taken.values()):
                     log.info("retention.took", **taken)
             except StoreError as error:
                 log.warning("retention.store_failed", why=str(error))
+            except OSError as error:
+                log.warning("retention.recordings_not_read", why=str(error))
             await asyncio.sleep(_EVERY)
 
     async def once(self) -> dict[str, int]:
         """Take everything that has passed by now; return how much of what."""
-        taken = {"receipts": 0, "events": 0, "transcripts": 0, "calls": 0}
+        taken = {"receipts": 0, "events": 0, "transcripts": 0, "jobs": 0, "calls": 0}
         now = self._store.now_ms()
         for source, keep in tuple(self._keeps.items()):
             ends = _Ends(*(0 if one is None else max(0, now - one) for one in (keep.done, keep.failed)))
             taken["receipts"] += await self._receipts(source, ends)
             taken["events"] += await self._events(source, ends)
             taken["transcripts"] += await self._transcripts(source, ends)
+            taken["jobs"] += await self._jobs(source, ends)
         kept = [one for keep in self._keeps.values() for one in (keep.done, keep.failed) if one is not None]
         taken["calls"] = await self._calls(now - min(kept))
-        return taken
+        if self._recordings is not None:
+            await Uploaded(self._store, self._recordings).sweep()
+        trimmed = await self._trail(now)
+        return {**taken, "audit": trimmed} if trimmed else taken
+
+    async def _trail(self, now: int) -> int:
+        """Trim the audit trail."""
+        if self._audit is None:
+            return 0
+        trail, taken = Trail(self._store), 0
+        while True:
+            began = time.monotonic()
+            went = await trail.trim(now - self._audit)
+            taken += went
+            await self._rest(began)
+            if not went:
+                return taken
 
     async def _receipts(self, source: str, ends: _Ends) -> int:
         """Blank receipts; the row with its key stays."""
@@ -152,6 +183,14 @@ class Retention:
             if not held:  # what had to stay is looked at again, and all behind it
                 self._marks[mark] = place
 
+    async def _jobs(self, source: str, ends: _Ends) -> int:
+        """Delete jobs that ended, with their tokens, once nothing is left of their results."""
+        bounds, taken = {"done_ms": ends.done, "failed_ms": ends.failed}, 0
+        for state in ENDED:
+            async for rows in self._walk("expired_jobs", 0, source=source, state=state, before=at(ends.last)):
+                taken += await self._drop("jobs", [row[0] for row in rows], bounds, JOB)
+        return taken
+
     async def _calls(self, before_ms: int) -> int:
         """Delete calls that nothing is left of."""
         taken = 0
@@ -172,7 +211,7 @@ class Retention:
             part = ids[start : start + self._rows]
             start += len(part)
             began = time.monotonic()
-            async with self._store.engine.transaction() as tx:
+            async with self._store.engine.transaction(alone=True) as tx:
                 found = [row[0] for row in await tx.rows(f"settled_{things}", {"ids": part, **bounds})]
                 if found and prefix == EVENT:
                     ((last,),) = await tx.rows("last_delivery", {"ids": found})
@@ -181,6 +220,10 @@ class Retention:
                     await tx.run("drop_deliveries", {"ids": found})
                 if found and prefix:
                     await tx.run("put_retention", {"thing": prefix, "until": max(found)})
+                if found and things == "transcripts":
+                    await forget_words(tx, found)
+                    await tx.run("words_removed", {"now": self._store.now_ms()})
+                    await tx.run("drop_answers", {"ids": found})
                 if found:
                     await tx.run("drop_versions" if things == "transcripts" else f"drop_{things}", {"ids": found})
             taken += len(found)
