@@ -7,8 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.contract.errors import UsageError
-from receiver.pipeline.differences import as_is, masked
-from receiver.pipeline.reprocess import Ending, Meant, Reprocess, Summary, as_row
+from receiver.pipeline.operating.differences import as_is, masked
+from receiver.pipeline.operating.reprocess import Ending, Meant, Reprocess, Summary, as_row
+from receiver.web.answers import Reprocessed
+from receiver.web.endpoint import Endpoint
 from receiver.web.reading import read_order
 
 SHOWN = 100
@@ -37,6 +39,29 @@ class Again:
 
     def __init__(self, reprocess: Reprocess) -> None:
         self._reprocess = reprocess
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return what there is."""
+        place, said = "/api/v1/receipts", "today's handler over it; the difference unless `dry_run` is false."
+        return [
+            Endpoint(
+                path=f"{place}/reprocess",
+                run=self.many,
+                about=f"Stored receipts, by ids or a filter: {said}",
+                answer=Reprocessed,
+                method="POST",
+                order=ManyOrder,
+                order_needed=True,
+            ),
+            Endpoint(
+                path=f"{place}/{{id}}/reprocess",
+                run=self.one,
+                about=f"One stored receipt: {said}",
+                answer=Reprocessed,
+                method="POST",
+                order=OneOrder,
+            ),
+        ]
 
     async def one(self, request: Request) -> Response:
         """Reprocess one receipt."""

@@ -4,10 +4,12 @@ uvicorn's way of a request (a scope, a task, two messages, two writes) costs as 
 not small, not whole, not plain, or not for /hooks/ goes that way all the same, to the same `Hooks`.
 """
 
+from functools import partial
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from receiver.contract.model import Headers
 from receiver.contract.provider import Reply
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, answered, headers_of
@@ -15,6 +17,8 @@ from receiver.web.public import Hooks, answered, headers_of
 _LENGTH = b"content-length"
 _MOST = 64 * 1024
 """Bytes of a body that is proven where it arrives; the largest take a few milliseconds."""
+_TOGETHER = 32
+"""Callbacks that wait for each other to be read, at most: they are in memory, and in no count yet."""
 
 
 class _Signal:
@@ -39,10 +43,40 @@ class _Waiting:
         self.response_complete = False
 
 
-class DirectProtocol(Protocol):
-    """A connection that hands whole callbacks to `hooks` itself."""
+class _Turn:
+    """The callbacks of one turn of the event loop: first all are read, then they are proven in one go.
 
-    hooks: ClassVar[Hooks]
+    The loop lets go of the interpreter's lock for each connection that it reads. Proven in between, each of them would
+    wake the store's thread, which wants the lock to go on, and mostly finds it taken again.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._read: list[tuple[DirectProtocol, _Waiting, str, Headers, bytes]] = []
+
+    def add(self, connection: "DirectProtocol", waiting: _Waiting, body: bytes) -> None:
+        """Take a callback along, of which a connection has read everything."""
+        if not self._read:
+            connection.loop.call_soon(self._take)
+        path, headers = connection.url.decode("ascii"), tuple(connection.headers)
+        self._read.append((connection, waiting, path, headers, body))
+        if len(self._read) >= _TOGETHER:
+            self._take()
+
+    def _take(self) -> None:
+        read, self._read = self._read, []
+        for connection, waiting, path, headers, body in read:
+            answer = partial(connection.answer, waiting)
+            try:
+                self._hooks.take(path, headers, body, answer)
+            except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
+                answer(answered(error))
+
+
+class DirectProtocol(Protocol):
+    """A connection that hands on whole callbacks itself."""
+
+    turn: ClassVar[_Turn]
     _arrived = 0
     _body: bytes | None = None
 
@@ -73,12 +107,7 @@ class DirectProtocol(Protocol):
         body, self._body = self._body, None
         self._unset_keepalive_if_required()
         waiting = self.cycle = _Waiting()  # type: ignore[assignment]
-        try:
-            self.hooks.take(
-                self.url.decode("ascii"), tuple(self.headers), body, lambda reply: self._answer(waiting, reply)
-            )
-        except Exception as error:  # noqa: BLE001 -- it was not kept: let the sender come again
-            self._answer(waiting, answered(error))
+        self.turn.add(self, waiting, body)
 
     def _is_direct(self) -> bool:
         """Say whether this is a plain POST to /hooks/ whose body lies in the bytes at hand, on an idle connection."""
@@ -91,6 +120,7 @@ class DirectProtocol(Protocol):
             and not self.expect_100_continue
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
+            and not self.flow.write_paused  # who does not read answers waits for uvicorn, which waits for them
             and b"%" not in url
             and b"?" not in url
             and url.isascii()
@@ -103,12 +133,13 @@ class DirectProtocol(Protocol):
                 return int(value) if value.isdigit() and len(value) < 9 else 0
         return 0
 
-    def _answer(self, waiting: _Waiting, reply: Reply) -> None:
+    def answer(self, waiting: _Waiting, reply: Reply) -> None:
+        """Write the answer to a request, if somebody still waits for it."""
         if waiting.disconnected or waiting.response_complete:
             return
         waiting.response_complete = True
         self.transport.write(self._response(waiting, reply))
-        if not waiting.keep_alive or any(name == b"connection" for name, _ in reply.headers):
+        if not waiting.keep_alive or (reply.headers and any(name == b"connection" for name, _ in reply.headers)):
             self.transport.close()
         self.on_response_complete()
 
@@ -125,4 +156,4 @@ class DirectProtocol(Protocol):
 
 def direct_protocol(hooks: Hooks) -> type[Protocol]:
     """Return the class of a public listener's connections."""
-    return type("HooksProtocol", (DirectProtocol,), {"hooks": hooks})
+    return type("HooksProtocol", (DirectProtocol,), {"turn": _Turn(hooks)})

@@ -1,10 +1,13 @@
-"""Memory of large bodies goes back to the system when they are done with."""
+"""Memory of large bodies goes back to the system when they are done with; what stays is not gone over again and again."""
 
 import ctypes
+import gc
 import sys
 
 _M_MMAP_THRESHOLD = -3
 _LARGE = 64 * 1024
+_ROUND = 10_000
+"""Objects that may come, and not go, before the youngest are gone over."""
 
 
 def return_large_blocks() -> None:
@@ -17,3 +20,13 @@ def return_large_blocks() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def pass_over_what_stays() -> None:
+    """Take what was made by now, which mostly stays, out of the garbage collector's rounds, and make these fewer.
+
+    With many sends under way its usual rounds take a tenth of the time. Once a process, when it has started.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ROUND, 10, 10)

@@ -19,6 +19,11 @@ STATUS: dict[type[HookscribeError], int] = {
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.Unreadable: 422,
+    errors.ProviderError: 502,
+    errors.ProviderRefused: 502,
+    errors.NoAccess: 502,
+    errors.ProviderBusy: 503,
+    errors.Unanswered: 502,
     errors.StoreError: 500,
     errors.StoreUnavailable: 503,
     errors.Conflict: 409,
@@ -41,6 +46,11 @@ def problem(
     extra = {"retry-after": RETRY_AFTER} if status == 503 else {}
     content = msgspec.json.encode(document)
     return Response(content, status, {**extra, **(headers or {})}, media_type="application/problem+json")
+
+
+def status_of(error: HookscribeError) -> int:
+    """Return the status of an error of ours."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
 def problem_of(error: HookscribeError) -> Response:

@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -170,13 +171,19 @@ async def _send(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def public_app(hooks: Hooks) -> ASGIApp:
-    """Return the public listener's app: the hot route first, a Starlette app for the rest."""
+def public_app(hooks: Hooks, more: Sequence[Route] = ()) -> ASGIApp:
+    """Return the public listener's app: the hot route first, a Starlette app for the rest, `more` among it."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    rest = Starlette(routes=[Route("/healthz", healthz)])
+    async def other_method(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if request.url.path == "/healthz":
+            return PlainTextResponse(error.detail, error.status_code, error.headers)
+        return Response(_ANSWERS[404].body, 404, media_type="application/json")  # a link is nobody's to post to
+
+    rest = Starlette(routes=[Route("/healthz", healthz), *more], exception_handlers={405: other_method})
     rest.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from receiver.contract.provider import Provider
 from receiver.contract.times import from_ms
@@ -16,6 +15,8 @@ from receiver.store.listing import Listing, equal
 from receiver.store.quarantine.quarantine import Quarantine
 from receiver.store.quarantine.records import QuarantinedRow
 from receiver.store.store import Store
+from receiver.web.answers import Admitted, PageOf, QuarantinedItem, QuarantinedWhole
+from receiver.web.endpoint import Endpoint
 
 _LISTING = Listing(
     name="quarantine",
@@ -32,14 +33,29 @@ class Refused:
         self._store = store
         self._sources = sources
 
-    def routes(self) -> list[BaseRoute]:
-        """Return the routes, with their whole paths."""
+    def endpoints(self) -> list[Endpoint]:
+        """Return what there is."""
         place = "/api/v1/quarantine"
+        items, query = PageOf[QuarantinedItem], _LISTING.parameters()
+        octets = ("application/octet-stream",)
         return [
-            Route(place, self.list),
-            Route(f"{place}/{{id}}", self.one),
-            Route(f"{place}/{{id}}/body", self.body),
-            Route(f"{place}/{{id}}/admit", self.admit, methods=["POST"]),
+            Endpoint(path=place, run=self.list, about="Refused requests.", answer=items, query=query),
+            Endpoint(path=f"{place}/{{id}}", run=self.one, about="One, with what was tried.", answer=QuarantinedWhole),
+            Endpoint(
+                path=f"{place}/{{id}}/body",
+                run=self.body,
+                about="Its exact bytes.",
+                answer=None,
+                media=octets,
+                shows=True,
+            ),
+            Endpoint(
+                path=f"{place}/{{id}}/admit",
+                run=self.admit,
+                about="Make a receipt of it, if it proves with today's settings.",
+                answer=Admitted,
+                method="POST",
+            ),
         ]
 
     async def list(self, request: Request) -> Response:

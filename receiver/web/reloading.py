@@ -13,8 +13,13 @@ from receiver.contract.errors import ConfigError, StoreError
 from receiver.orphans import tell_orphans
 from receiver.reload import Changes, reload
 from receiver.runtime import Running
+from receiver.store import sealed
 
 log = structlog.get_logger()
+
+
+_LOOK = 1.0
+"""Seconds between two looks for a secret that a command has sealed."""
 
 
 class Hangup:
@@ -41,12 +46,23 @@ class Hangup:
             self._asked.clear()
             await self._reload(run)
 
+    async def watch(self, run: Running) -> None:
+        """Reload whenever a command sealed a secret, so that the callbacks signed with it prove at once."""
+        seen = None
+        while True:
+            with contextlib.suppress(StoreError):
+                found = await sealed.newest(run.runtime.store)
+                if seen is not None and found != seen:
+                    self._asked.set()
+                seen = found
+            await asyncio.sleep(_LOOK)
+
     async def _reload(self, run: Running) -> None:
         """Reload once; whatever is wrong with the new settings, the receiver goes on with those that it has."""
         before = run.runtime.config
         try:
             found = await reload(run, await asyncio.to_thread(self._read))
-        except ConfigError as error:
+        except (ConfigError, StoreError) as error:
             for line in str(error).splitlines():
                 log.error("reload.refused", why=line)
         except Exception:

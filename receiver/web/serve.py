@@ -2,38 +2,54 @@
 
 import asyncio
 import contextlib
+import functools
 import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.config import Config, address
 from receiver.contract.errors import ConfigError
 from receiver.contract.proof import digest
+from receiver.exporting import host_of
+from receiver.making import links, recordings, renderer, routes
 from receiver.metrics import Metrics
-from receiver.pipeline.replay import Replay
+from receiver.pipeline.operating.replay import Replay
 from receiver.registry import Registry
-from receiver.runtime import Role, Running, alongside, routes, running
-from receiver.store.opening import sqlite_path
+from receiver.runtime import Role, Running, Runtime, alongside, running
+from receiver.store.access import Tokens
+from receiver.store.audit import Trail
+from receiver.store.opening import is_shared, sqlite_path
 from receiver.web.access import admin_token
 from receiver.web.admin import admin_app, metrics_routes, probes
+from receiver.web.audited import Reads
 from receiver.web.body import Bodies
 from receiver.web.direct import direct_protocol
-from receiver.web.memory import return_large_blocks
+from receiver.web.jobs import JobsApi
+from receiver.web.media import Media
+from receiver.web.memory import pass_over_what_stays, return_large_blocks
+from receiver.web.pages.site import Site
+from receiver.web.payloads import Payloads
 from receiver.web.protocol import Protocol
 from receiver.web.public import Hooks, public_app
 from receiver.web.refused import Refused
 from receiver.web.reloading import Hangup, tell_left
 from receiver.web.sessions import Sessions
 from receiver.web.shield import Hosts
+from receiver.web.stream import Streams
+from receiver.web.uploads import Uploads
 
 log = structlog.get_logger()
 
@@ -70,31 +86,34 @@ async def serving(config: Config, registry: Registry, role: Role = "all") -> Asy
         bodies = _bodies(config)
         metrics = Metrics(run, bodies if run.ingest else None, time.time)
         await stack.enter_async_context(metrics.watching())
+        reads = Reads(Trail(run.runtime.store))
+        stack.push_async_callback(reads.close)
         if listen.metrics is not None:
             trouble = run.worker.trouble if run.worker else None
             routes = [*probes(run.runtime.store, trouble), *metrics_routes(metrics)]
             await listeners.open(Starlette(routes=routes), listen.metrics)
-        yield run, await _opened(run, listeners, bodies, metrics) if run.ingest else Addresses()
+        people = _People(run, metrics, reads)
+        yield run, await _opened(run, listeners, bodies, people) if run.ingest else Addresses()
         log.info("serve.stopping")
+        people.streams.stop()
         await asyncio.gather(listeners.close(), *([run.worker.stop(grace)] if run.worker else []))
 
 
-async def _opened(run: Running, listeners: "_Listeners", bodies: Bodies, metrics: Metrics) -> Addresses:
+async def _opened(run: Running, listeners: "_Listeners", bodies: Bodies, people: "_People") -> Addresses:
     """Open the doors for providers and for people."""
     assert run.ingest is not None
     config = run.runtime.config
     listen = config.root.listen
-    sessions = Sessions(digest(admin_token(config).raw), time.time)
-    people = _People(run, sessions, metrics)
     hooks = Hooks(run.ingest, bodies, run.refusals.unknown)
-    providers, protocol = public_app(hooks), direct_protocol(hooks)
+    signed = Route("/payloads/{signed}", _Signed(run, people.reads), methods=["GET"])
+    providers, protocol = public_app(hooks, [signed, *Media(run, people.reads).routes()]), direct_protocol(hooks)
     if listen.admin.startswith("/"):
         public = await listeners.open(_under(listen.admin, people, providers), listen.public, protocol)
         admin = public + listen.admin
     else:
         admin = await listeners.open(people, listen.admin)
         public = await listeners.open(providers, listen.public, protocol)
-    return Addresses(public=public, admin=admin, login=f"{admin}/login?code={sessions.link_code()}")
+    return Addresses(public=public, admin=admin, login=f"{admin}/login?code={people.sessions.link_code()}")
 
 
 async def serve(
@@ -120,9 +139,10 @@ async def serve(
     try:
         async with serving(config, registry, role) as (run, addresses):
             starting = None
+            pass_over_what_stays()
             started(run, addresses)
             await tell_left(run)
-            async with alongside(hangup.run(run)):
+            async with alongside(hangup.run(run)), alongside(hangup.watch(run)):
                 await stop.wait()
     except asyncio.CancelledError:
         if starting is None or not stop.is_set():
@@ -145,43 +165,95 @@ class Started:
 
 def _bodies(config: Config) -> Bodies:
     limits = config.root.limits
-    folder = sqlite_path(config.root.store).absolute().parent
+    shared = is_shared(config.root.store)
+    folder = Path(tempfile.gettempdir()) if shared else sqlite_path(config.root.store).absolute().parent
     return Bodies(
         memory=limits.memory, disk=limits.spool, large=limits.large_body, seconds=limits.body_timeout, folder=folder
     )
 
 
+class _Signed:
+    """What signed links give, as the settings are at each request."""
+
+    def __init__(self, run: Running, reads: Reads) -> None:
+        self._run = run
+        self._reads = reads
+        self._made_of: Config | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        config = self._run.runtime.config
+        if self._made_of is not config:
+            self._sinks = {name: sink.redact for name, sink in config.sinks.items() if sink.payload_links}
+            self._links = links(config) if self._sinks else None
+            self._payloads = Payloads(self._run.runtime.store, renderer(config), self._reads)
+            self._made_of = config
+        if self._links is None:
+            raise HTTPException(404)
+        await self._payloads.signed(self._links, self._sinks, scope, receive, send)
+
+
 class _People:
     """The admin listener's app, made anew where the settings are others than at the last request."""
 
-    def __init__(self, run: Running, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(self, run: Running, metrics: Metrics, reads: Reads) -> None:
         self._run = run
-        self._sessions = sessions
         self._metrics = metrics
-        self._made_of = run.runtime
-        self._app = _admin(run, sessions, metrics)
+        self.reads = reads
+        self.streams = Streams(run.runtime.store)
+        self._made_of: Runtime | None = None
+
+    @functools.cached_property
+    def sessions(self) -> Sessions:
+        """What checks tokens. Raises ConfigError where there is none and none can be made."""
+        return Sessions(digest(admin_token(self._run.runtime.config).raw), time.time, Tokens(self._run.runtime.store))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if self._made_of is not self._run.runtime:
             self._made_of = self._run.runtime
-            self._app = _admin(self._run, self._sessions, self._metrics)
+            self._app = _admin(self._run, self.sessions, self._metrics, self.reads, self.streams)
         await self._app(scope, receive, send)
 
 
-def _admin(run: Running, sessions: Sessions, metrics: Metrics) -> ASGIApp:
+def _admin(run: Running, sessions: Sessions, metrics: Metrics, reads: Reads, streams: Streams) -> ASGIApp:
     config, store = run.runtime.config, run.runtime.store
+    replay = Replay(store, routes(config), prefix=config.root.event_prefix)
+    configured = {
+        "sources": {name: settings.provider for name, settings in config.sources.items()},
+        "sinks": {name: settings.kind for name, settings in config.sinks.items()},
+    }
+    hosts = Hosts(config.root)
     return admin_app(
         store=store,
-        replay=Replay(store, routes(config), prefix=config.root.event_prefix),
+        replay=replay,
         reprocess=run.reprocess,
-        sources={name: settings.provider for name, settings in config.sources.items()},
-        sinks={name: settings.kind for name, settings in config.sinks.items()},
+        site=Site(
+            store,
+            run.runtime.quarantine,
+            replay,
+            run.reprocess,
+            providers=run.runtime.sources,
+            sessions=sessions,
+            hosts=hosts,
+            now=time.time,
+            **configured,
+        ),
         sessions=sessions,
-        hosts=Hosts(config.root),
+        reads=reads,
+        hosts=hosts,
         now=time.time,
         trouble=run.worker.trouble if run.worker else None,
-        extra=[*Refused(run.runtime.quarantine, store, run.runtime.sources).routes(), *metrics_routes(metrics)],
+        host=host_of(config.root.public_url),
+        extra=[
+            *Refused(run.runtime.quarantine, store, run.runtime.sources).endpoints(),
+            *Payloads(store, renderer(config)).endpoints({name: sink.redact for name, sink in config.sinks.items()}),
+            *JobsApi(store, run.asks, Uploads(recordings(config), config.root.limits)).endpoints(),
+            *streams.endpoints(),
+            *Media(run, reads).for_people(),
+            *metrics_routes(metrics),
+        ],
+        **configured,
     )
 
 
@@ -250,7 +322,7 @@ async def _listening(app: ASGIApp, where: str, grace: float, protocol: type[Prot
 def _bound(where: str) -> Iterator[socket.socket]:
     host, port = address(where)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))

@@ -2,7 +2,7 @@
 
 import ipaddress
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver.config import RootSettings, address
+from receiver.store.access import Role, Who
 from receiver.web.problems import problem
 from receiver.web.sessions import COOKIE, Sessions
 
@@ -19,9 +20,14 @@ log = structlog.get_logger()
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANY = ("0.0.0.0", "::")
 _SAFE = ("GET", "HEAD")
+_LONGEST = 2000
+"""Characters of a path that is gone to after the door."""
+_WHO = "hookscribe.who"
+_VIA = "hookscribe.via"
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -98,7 +104,10 @@ class Shield:
 
 
 class TokenNeeded:
-    """The layer behind the door: bearer or session, and with a session only requests of our own pages change things."""
+    """The layer behind the door: bearer or session, and with a session only requests of our own pages change things.
+
+    Looking needs the role `read`, changing things `operate`; what needs more asks for it itself (`role_problem`).
+    """
 
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app = app
@@ -106,18 +115,47 @@ class TokenNeeded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        refused = self._refused(Request(scope))
+        refused = await self._refused(Request(scope))
         await (refused or self._app)(scope, receive, send)
 
-    def _refused(self, request: Request) -> Response | None:
+    async def _refused(self, request: Request) -> Response | None:
+        changes = request.method not in _SAFE
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._sessions.knows(token.strip()):
-            return None
-        if not self._sessions.is_open(session_of(request)):
-            return _ask(request)
-        if request.method not in _SAFE and not same_origin(request, default=False):
-            return problem(403, "a session changes things only from our own pages; programs use the token")
+        who = await self._sessions.bearer(token.strip()) if scheme.lower() == "bearer" else None
+        via = "api"
+        if who is None:
+            via = "page"
+            who = await self._sessions.holder(session_of(request))
+            if who is None:
+                return _ask(request)
+            if changes and not same_origin(request, default=False):
+                return problem(403, "a session changes things only from our own pages; programs use the token")
+        request.scope[_WHO] = who
+        request.scope[_VIA] = via
+        everybody = _path(request) == "/logout"
+        return role_problem(request, Role.OPERATE if changes and not everybody else Role.READ)
+
+
+def who_of(request: Request) -> Who:
+    """Return who sent a request that passed `TokenNeeded`."""
+    who = request.scope[_WHO]
+    assert isinstance(who, Who)
+    return who
+
+
+def via_of(request: Request) -> str:
+    """Return by which way a request came that passed `TokenNeeded`: `api` with a token, `page` with a session."""
+    via: str = request.scope[_VIA]
+    return via
+
+
+def role_problem(request: Request, needed: Role) -> Response | None:
+    """Return the answer to who may not do what needs a role, None to who may."""
+    who = who_of(request)
+    if who.role.allows(needed):
         return None
+    told = f"this needs the role {needed}, and the token {who.name} has {who.role}"
+    return problem(403, told, type="urn:hookscribe:problem:role-needed", title="Another role is needed.", needed=needed)
 
 
 def session_of(request: Request) -> str:
@@ -140,8 +178,23 @@ def same_origin(request: Request, *, default: bool) -> bool:
     return urlsplit(origin).netloc == request.headers.get("host", "")
 
 
+def local_path(text: str) -> str:
+    """Return a path of ours as it was asked for, or `/` for what leads elsewhere or is none."""
+    fine = text.startswith("/") and not text.startswith(("//", "/\\", "/login", "/api/")) and text.isprintable()
+    return text if fine and len(text) <= _LONGEST and text.isascii() else "/"
+
+
 def _ask(request: Request) -> Response:
-    root = request.scope.get("root_path", "")
-    if request.method in _SAFE and request.scope["path"].removeprefix(root) in ("", "/"):
-        return RedirectResponse(f"{root}/login", 303)
-    return problem(401, "the admin token is needed", {"www-authenticate": "Bearer"})
+    path = _path(request) or "/"
+    person = "text/html" in request.headers.get("accept", "")
+    if request.method in _SAFE and (path == "/" or (person and not path.startswith("/api/"))):
+        query = f"?{request.url.query}" if request.url.query else ""
+        wanted = local_path(path + query)
+        then = f"?{urlencode({'next': wanted})}" if wanted != "/" else ""
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/login{then}", 303)
+    return problem(401, "a token is needed", {"www-authenticate": "Bearer"})
+
+
+def _path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))

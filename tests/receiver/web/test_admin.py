@@ -20,20 +20,24 @@ from starlette.types import ASGIApp, Message
 from receiver.config import ListenSettings, RootSettings
 from receiver.contract.model import DeliveryState
 from receiver.contract.proof import digest
+from receiver.pipeline.indexing import Indexing
 from receiver.pipeline.normalize import Normalize
 from receiver.pipeline.offload import Offload
+from receiver.pipeline.operating.replay import Replay
+from receiver.pipeline.operating.reprocess import Reprocess
 from receiver.pipeline.outbox import Outbox
-from receiver.pipeline.replay import Replay
-from receiver.pipeline.reprocess import Reprocess
+from receiver.store.answers import Said, put_answer
 from receiver.store.ids import DELIVERY, RECEIPT, encode
 from receiver.store.lists import Lists
+from receiver.store.quarantine.quarantine import Quarantine
 from receiver.store.records import pack_headers
 from receiver.store.store import Store
 from receiver.testing.server import free_port
 from receiver.testing.store import DAY_MS, MIB, Clock, a_receipt, a_tried
-from receiver.web import admin as admin_module
-from receiver.web import reading
+from receiver.web import admin, reading
 from receiver.web.admin import admin_app, probes
+from receiver.web.api import Api
+from receiver.web.pages.site import Site
 from receiver.web.sessions import COOKIE, LINK_SECONDS, SESSION_SECONDS, Sessions
 from receiver.web.shield import Hosts
 
@@ -73,19 +77,22 @@ def reprocessing(store: Store) -> Reprocess:
 
 
 @pytest.fixture
-def app(store: Store, clock: Clock, sessions: Sessions) -> ASGIApp:
+async def app(store: Store, clock: Clock, sessions: Sessions, tmp_path: Path) -> AsyncIterator[ASGIApp]:
     """Give the admin app, with a route of somebody else's that fails."""
-    return admin_app(
+    quarantine = Quarantine(tmp_path / "quarantine.db", clock)
+    replay, reprocess, hosts = Replay(store, ROUTES), reprocessing(store), Hosts(ROOT)
+    configured: dict[str, Any] = {"sources": {"acme": "acme"}, "sinks": {"archive": "jsonl", "team": "slack"}}
+    door: dict[str, Any] = {"sessions": sessions, "hosts": hosts, "now": clock}
+    yield admin_app(
         store=store,
-        replay=Replay(store, ROUTES),
-        reprocess=reprocessing(store),
-        sources={"acme": "acme"},
-        sinks={"archive": "jsonl", "team": "slack"},
-        sessions=sessions,
-        hosts=Hosts(ROOT),
-        now=clock,
+        replay=replay,
+        reprocess=reprocess,
+        site=Site(store, quarantine, replay, reprocess, providers={}, **configured, **door),
         extra=[Route("/api/v1/quarantine", _boom)],
+        **configured,
+        **door,
     )
+    await quarantine.close()
 
 
 def client(app: ASGIApp, base: str = BASE, **headers: str) -> httpx.AsyncClient:
@@ -110,15 +117,8 @@ async def stranger(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
 def paths() -> list[tuple[str, str]]:
     """Return every path with a method of it; ids are made up."""
     made: Any = None
-    routes = admin_module.Api(Lists(made), made, made, sources={}, sinks={}, now=float).routes()
-    found = [
-        (
-            next(iter((route.methods or set()) - {"HEAD"})),
-            re.sub(r"\{\w+\}", "rcp_0000000000000", f"/api/v1{route.path}"),
-        )
-        for route in routes
-        if isinstance(route, Route)
-    ]
+    endpoints = Api(Lists(made), made, made, sources={}, sinks={}, now=float).endpoints()
+    found = [(one.method, re.sub(r"\{\w+\}", "rcp_0000000000000", one.path)) for one in endpoints]
     return [*found, ("GET", "/api/v1/quarantine"), ("GET", "/readyz"), ("GET", "/healthz"), ("POST", "/logout")]
 
 
@@ -144,7 +144,7 @@ async def test_nothing_without_the_token(
     """Every path answers the same, those that are none as well."""
     answer = await stranger.request(method, path, headers=headers)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert answer.json()["detail"] == "the admin token is needed"
+    assert answer.json()["detail"] == "a token is needed"
 
 
 @pytest.mark.parametrize(("method", "path"), paths())
@@ -251,15 +251,19 @@ async def test_transcripts_by_version(api: httpx.AsyncClient, store: Store) -> N
     assert (await api.get(path, params={"version": "x"})).status_code == 400
     assert "known are version" in (await api.get(path, params={"q": "x"})).json()["detail"]
     assert len((await api.get(f"{path}/versions")).json()["items"]) == 2
+    assert (await api.get(f"{path}/answers")).json() == {"items": [], "next": None}
+    await put_answer(store, path.rpartition("/")[2], 2, "acme", Said("Who?", "Ada."))
+    (answer,) = (await api.get(f"{path}/answers")).json()["items"]
+    assert (answer["question"], answer["answer"], answer["version"]) == ("Who?", "Ada.", 2)
 
 
 async def test_unknown_parameters_are_named(api: httpx.AsyncClient) -> None:
     """400, with those that there are; also for parameters that other lists have."""
-    for query in ("q=word", "speaker=A", "limit=0", "cursor=x", "source=a&source=b"):
+    for query in ("word=q", "role=agent", "limit=0", "cursor=x", "source=a&source=b"):
         answer = await api.get(f"/api/v1/transcripts?{query}")
         assert answer.status_code == 400
         assert answer.json()["type"] == "urn:hookscribe:problem:usage-error"
-    assert "known are source, provider" in (await api.get("/api/v1/transcripts?q=word")).json()["detail"]
+    assert "known are source, provider" in (await api.get("/api/v1/transcripts?word=q")).json()["detail"]
 
 
 async def test_a_body_is_exact_and_inert(api: httpx.AsyncClient, store: Store) -> None:
@@ -416,7 +420,7 @@ async def test_a_store_that_hangs_is_not_ready(
     async def hang(*_: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(admin_module, "_READY_SECONDS", 0.05)
+    monkeypatch.setattr(admin, "_READY_SECONDS", 0.05)
     monkeypatch.setattr(store.engine, "rows", hang)
     assert (await api.get("/readyz")).status_code == 503
 
@@ -446,11 +450,11 @@ async def test_the_door(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/")).headers["location"] == "/login"
     assert (await stranger.get("/login")).status_code == 200
     wrong = await stranger.post("/login", data={"token": "wrong"})
-    assert (wrong.status_code, "not the admin token" in wrong.text) == (401, True)
+    assert (wrong.status_code, "no token that works" in wrong.text) == (401, True)
     opened = await log_in(stranger)
     assert (opened.status_code, opened.headers["location"]) == (303, "/")
     cookie = opened.headers["set-cookie"]
-    assert {"HttpOnly", "Path=/", "SameSite=strict", f"Max-Age={SESSION_SECONDS}"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "Path=/", "SameSite=lax", f"Max-Age={SESSION_SECONDS}"} <= set(cookie.split("; "))
     assert TOKEN not in cookie
     assert (await stranger.get("/")).status_code == 200
     assert (await stranger.get("/api/v1/receipts")).status_code == 200
@@ -529,16 +533,17 @@ async def test_nobody_else_logs_a_browser_in(stranger: httpx.AsyncClient) -> Non
 
 
 async def test_the_page_is_inert(api: httpx.AsyncClient, store: Store) -> None:
-    """Sources, sinks and transcripts in tables; whatever they are called, it is text; there is no script."""
+    """Sources, sinks and transcripts in tables; whatever they are called, it is text; no script but our file."""
     await normalized(store, [result('<script>alert("1")</script>', "c"), result("plain")], source="acme")
     page = await api.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "<script" not in page.text
-    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page.text
-    assert all(f"<h2>{title}</h2>" in page.text for title in ("Sources", "Sinks", "Newest transcripts"))
-    (link, *_) = re.findall(r'href="(/api/v1/transcripts/trn_[0-9a-z]{13})"', page.text)
-    assert (await api.get(link)).json()["job_id"] == "plain"
-    assert (await api.get("/style.css")).headers["content-type"].startswith("text/css")
+    assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/static/page.js" defer>']
+    assert "&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;" in page.text
+    assert all(f">{title}</h2>" in page.text for title in ("Sources", "Sinks", "Newest transcripts"))
+    (link, *_) = re.findall(r'href="(/transcripts/trn_[0-9a-z]{13})"', page.text)
+    assert "plain" in (await api.get(link)).text
+    for name, media_type in (("page.css", "text/css"), ("page.js", "text/javascript"), ("icon.svg", "image/svg+xml")):
+        assert (await api.get(f"/static/{name}")).headers["content-type"].startswith(media_type)
 
 
 async def test_an_empty_page(api: httpx.AsyncClient) -> None:
@@ -558,7 +563,7 @@ async def test_under_a_path(app: ASGIApp, how: str) -> None:
         assert (await person.get("/admin/")).headers["location"] == "/admin/login"
         door = await person.get("/admin/login")
         assert 'action="/admin/login"' in door.text
-        assert 'href="/admin/style.css"' in door.text
+        assert 'href="/admin/static/page.css"' in door.text
         opened = await person.post("/admin/login", data={"token": TOKEN})
         assert opened.headers["location"] == "/admin/"
         assert "Path=/admin" in opened.headers["set-cookie"].split("; ")
@@ -616,3 +621,17 @@ async def test_a_sender_that_leaves_is_no_failure(app: ASGIApp) -> None:
     scope = {"type": "http", "method": "POST", "path": "/api/v1/deliveries/replay", "headers": headers}
     await app({**scope, "query_string": b"", "http_version": "1.1", "scheme": "http"}, receive, send)
     assert sent[0]["status"] == 400
+
+
+async def test_what_was_said_is_found(api: httpx.AsyncClient, store: Store) -> None:
+    """Segments by their words, transcripts too, exports beside them; nonsense is a 400 that says why."""
+    await normalized(store, [result("job-1", "CA1")])
+    await Indexing(store).step()
+    (found,) = (await api.get("/api/v1/search?q=hel*&order=best")).json()["items"]
+    assert (found["job_id"], found["snippet"], found["marks"]) == ("job-1", "hello", [[0, 5]])
+    assert [one["job_id"] for one in (await api.get("/api/v1/transcripts?q=hello")).json()["items"]] == ["job-1"]
+    assert (await api.get(f"/api/v1/transcripts/{found['transcript_id']}.txt")).text.endswith("\nhello\n")
+    assert (await api.get(f"/api/v1/calls/{found['call_id']}.vcon")).json()["subject"] == "CA1"
+    for query in ('q="', "q=*", "q=%00", "q=-a", "", "q=a&q=b", "q=a&cursor=x", "q=a&limit=9999"):
+        answer = await api.get(f"/api/v1/search?{query}")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")

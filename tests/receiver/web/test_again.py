@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from receiver.contract.errors import HookscribeError
-from receiver.pipeline.reprocess import Reprocess
+from receiver.pipeline.operating.reprocess import Reprocess
 from receiver.store.ids import RECEIPT, encode
 from receiver.web import again
 from receiver.web.problems import explain

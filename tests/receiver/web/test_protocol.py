@@ -8,7 +8,9 @@ import uvicorn
 from pipeline_fakes import until
 from uvicorn.server import ServerState
 
+from receiver.contract.provider import Reply
 from receiver.web import protocol as protocol_module
+from receiver.web.direct import direct_protocol
 from receiver.web.protocol import Protocol
 
 
@@ -55,11 +57,11 @@ async def hangs(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.Event().wait()
 
 
-def connected(app: Any, *, keep_alive: float = 30) -> tuple[Protocol, Wire]:
+def connected(app: Any, *, keep_alive: float = 30, kind: type[Protocol] = Protocol) -> tuple[Protocol, Wire]:
     """Return a connection that has begun."""
     config = uvicorn.Config(app, http=Protocol, ws="none", lifespan="off", log_config=None)
     config.load()
-    made, wire = Protocol(config, ServerState(), {}), Wire()
+    made, wire = kind(config, ServerState(), {}), Wire()
     made.timeout_keep_alive = keep_alive  # type: ignore[assignment]
     made.connection_made(wire)
     return made, wire
@@ -106,6 +108,30 @@ async def test_a_peer_that_reads_no_answers_is_cut_off(monkeypatch: pytest.Monke
     assert "abort" not in wire.did
     protocol.pause_writing()
     await until(lambda: wire.did[-1] == "abort")
+    protocol.connection_lost(None)
+
+
+class Taker:
+    """Stands for the hot route: takes every callback at once."""
+
+    def take(self, path: str, headers: Any, body: bytes, answer: Any) -> None:
+        """Answer."""
+        answer(Reply(body=b"{}"))
+
+
+async def test_answers_to_callbacks_wait_as_well_where_none_are_read() -> None:
+    """Else what is answered where it arrives would pile up for a peer that sends on and reads nothing."""
+    protocol, wire = connected(answers, kind=direct_protocol(Taker()))  # type: ignore[arg-type]
+    callback = b"POST /hooks/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    protocol.data_received(callback)
+    await until(lambda: wire.sent.count(b"HTTP/1.1 200") == 1)
+    protocol.pause_writing()
+    for _ in range(5):
+        protocol.data_received(callback)
+        await asyncio.sleep(0.01)
+    assert wire.sent.count(b"HTTP/1.1 200") == 1
+    protocol.resume_writing()
+    await until(lambda: wire.sent.count(b"HTTP/1.1 200") == 6)
     protocol.connection_lost(None)
 
 

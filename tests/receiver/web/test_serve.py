@@ -190,11 +190,11 @@ async def test_the_start_announces_what_is_open(
     async with serving(configured(tmp_path, sources=sources), REGISTRY) as (run, where):
         capsys.readouterr()
         Started()(run, where)
-    said = capsys.readouterr().out
-    assert "serve.started" in said
-    assert "source.unverified" in said
-    assert f"The page: {where.admin}/login?code=" in said
-    assert TOKEN not in said
+    said = capsys.readouterr()
+    assert "serve.started" in said.err
+    assert "source.unverified" in said.err
+    assert f"The page: {where.admin}/login?code=" in said.out
+    assert TOKEN not in said.out + said.err
 
 
 # The admin token
