@@ -1,4 +1,4 @@
-"""The commands that change what goes out: `replay`, `discard`, and `sinks` with pause and resume."""
+"""The commands that change what goes out: `replay`, `discard`, and `sinks` with pause, resume and test."""
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,12 +9,15 @@ import click
 import msgspec
 
 from receiver.cli.lists import show_thing, with_runtime
-from receiver.cli.output import json_option, show, show_one
+from receiver.cli.noting import noted
+from receiver.cli.output import cell, json_option, show, show_one
 from receiver.cli.times import moment
 from receiver.contract.errors import UsageError
-from receiver.pipeline.chosen import MISSING, Chosen
-from receiver.pipeline.replay import DISCARDABLE, REPLAYABLE, Changed, Replay
-from receiver.runtime import Runtime, routes
+from receiver.making import routes
+from receiver.pipeline.operating.chosen import MISSING, Chosen
+from receiver.pipeline.operating.replay import DISCARDABLE, REPLAYABLE, Changed, Replay
+from receiver.pipeline.operating.trial import LONGEST, WITHIN, Trial
+from receiver.runtime import Runtime
 from receiver.store.ids import EVENT
 from receiver.store.lists import Lists, named
 
@@ -60,10 +63,10 @@ def replay(path: Path | None, /, ids: tuple[str, ...], **given: Any) -> None:
     """
     if ids and all(one.startswith(EVENT) for one in ids):
         _no_filter(given, "sink")
-        _act(path, "replay", given, lambda one, _: _events(one, ids, given["sink"]), len(ids))
+        _act(path, "replay", {**given, "ids": ids}, lambda one, _: _events(one, ids, given["sink"]), len(ids))
     elif ids:
         _no_filter(given)
-        _act(path, "replay", given, lambda one, _: one.replay_deliveries(ids), len(ids))
+        _act(path, "replay", {**given, "ids": ids}, lambda one, _: one.replay_deliveries(ids), len(ids))
     else:
         _act(path, "replay", given, lambda one, dry: _replayed(one, given, dry=dry))
 
@@ -79,7 +82,7 @@ def discard(path: Path | None, /, ids: tuple[str, ...], **given: Any) -> None:
     """
     if ids:
         _no_filter(given)
-        _act(path, "discard", given, lambda one, _: one.discard_deliveries(ids), len(ids))
+        _act(path, "discard", {**given, "ids": ids}, lambda one, _: one.discard_deliveries(ids), len(ids))
     else:
         _act(path, "discard", given, lambda one, dry: one.discard(_chosen(given), dry_run=dry))
 
@@ -88,7 +91,7 @@ def discard(path: Path | None, /, ids: tuple[str, ...], **given: Any) -> None:
 @json_option
 @click.pass_context
 def sinks(ctx: click.Context, as_json: bool) -> None:
-    """List sinks; show, pause or resume one."""
+    """List sinks; show, pause, resume or test one."""
     if ctx.invoked_subcommand is None:
         rows = with_runtime(ctx.obj, _sinks)
         columns = ("name", "kind", "state", "pending", "in_flight", "dead", "discarded", "reason")
@@ -113,6 +116,7 @@ def pause(path: Path | None, name: str, as_json: bool) -> None:
 
     async def work(runtime: Runtime) -> dict[str, Any]:
         await verbs(runtime).pause(name)
+        await noted(runtime, "sinks.pause", [name])
         return await _sink(runtime, name)
 
     _show_sink(with_runtime(path, work), as_json=as_json)
@@ -127,9 +131,39 @@ def resume(path: Path | None, name: str, as_json: bool) -> None:
 
     async def work(runtime: Runtime) -> dict[str, Any]:
         await verbs(runtime).resume(name)
+        await noted(runtime, "sinks.resume", [name])
         return await _sink(runtime, name)
 
     _show_sink(with_runtime(path, work), as_json=as_json)
+
+
+@sinks.command("test")
+@click.argument("name")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST, min_open=True),
+    default=WITHIN,
+    show_default=True,
+    help="Seconds to wait for it.",
+)
+@json_option
+@click.pass_context
+def test_(ctx: click.Context, name: str, wait: float, as_json: bool) -> None:
+    """Send a test event to a sink, as every event goes; exit code 1 if it does not arrive in time."""
+
+    async def work(runtime: Runtime) -> Trial:
+        await noted(runtime, "sinks.test", [name])
+        return await verbs(runtime).test(name, wait)
+
+    trial = with_runtime(ctx.obj, work)
+    if as_json:
+        show_one(msgspec.structs.asdict(trial), as_json=True)
+    else:
+        said = f": {trial.detail}" if trial.detail else ""
+        outcome = "arrived" if trial.arrived else f"did not arrive, and is {trial.state}"
+        click.echo(cell(f"{trial.event} {outcome} after {trial.seconds:g} s, {trial.attempts} tried{said}"))
+    if not trial.arrived:
+        ctx.exit(1)
 
 
 def _act(path: Path | None, word: str, given: dict[str, Any], verb: Verb, count: int | None = None) -> None:
@@ -139,7 +173,14 @@ def _act(path: Path | None, word: str, given: dict[str, Any], verb: Verb, count:
     if given["dry_run"] or count == 0 or not (given["yes"] or agreed(f"{word.capitalize()} {count:,} of them?")):
         _say(Changed(matched=count or 0, changed=0), f"{count or 0:,} found, nothing was done", given)
         return
-    changed = with_runtime(path, lambda runtime: verb(verbs(runtime), False))
+
+    async def work(runtime: Runtime) -> Changed:
+        changed = await verb(verbs(runtime), False)
+        about = {name: given[name] for name in ("state", "sink", "source", "type", "since", "until")}
+        await noted(runtime, f"deliveries.{word}", given.get("ids", ()), **about)
+        return changed
+
+    changed = with_runtime(path, work)
     _say(changed, f"{changed.matched:,} found, {changed.changed:,} {word}ed", given)
 
 

@@ -8,11 +8,13 @@ from typing import Any, Self
 import click
 
 from receiver.cli.loading import loaded
+from receiver.cli.noting import noted_in
 from receiver.cli.output import json_option, show_one
+from receiver.contract.errors import UsageError
 from receiver.contract.times import from_ms
 from receiver.store import backup as copies
 from receiver.store.ids import moment
-from receiver.store.opening import sqlite_path
+from receiver.store.opening import is_shared, sqlite_path
 
 
 @click.command()
@@ -21,15 +23,16 @@ from receiver.store.opening import sqlite_path
 @json_option
 @click.pass_obj
 def backup(path: Path | None, to: Path, force: bool, as_json: bool) -> None:
-    """Write one consistent copy of the store, beside a running serve.
+    """Write one consistent copy of the store, also in use.
 
     TO is a file, or a folder, where the copy is named after the moment. The quarantine, which expires, and the admin
     token, which a new start makes, are not in it. It holds calls in plain text, as the store does.
     """
-    store = sqlite_path(loaded(path)[0].root.store)
+    store = _file(path)
     place = to / f"{store.stem}-{_stamp()}.db" if to.is_dir() else to
     with _Bar("copying", as_json=as_json) as bar:
         copied = copies.backup(store, place, bar, force=force)
+    noted_in(f"sqlite:{store}", "backup", to=place.name)
     show_one(_shape(copied), as_json=as_json)
 
 
@@ -44,10 +47,21 @@ def restore(path: Path | None, source: Path, force: bool, as_json: bool) -> None
     The copy is read from end to end before anything changes; a store that is in use, or that is there without --force,
     stays. What --force replaces is kept beside it.
     """
-    store = sqlite_path(loaded(path)[0].root.store)
+    store = _file(path)
     with _Bar("restoring", as_json=as_json) as bar:
         copied = copies.restore(source, store, bar, force=force, stamp=_stamp())
+    noted_in(f"sqlite:{store}", "restore", source=source.name)
     show_one(_shape(copied), as_json=as_json)
+
+
+def _file(path: Path | None) -> Path:
+    store = loaded(path)[0].root.store
+    if is_shared(store):
+        raise UsageError(
+            "a database is backed up and restored by its own means: `pg_dump --format=custom` while everything runs, "
+            "`pg_restore` into an empty one while nothing does; or by physical backups with the log"
+        )
+    return sqlite_path(store)
 
 
 class _Bar:

@@ -9,11 +9,13 @@ import msgspec
 
 from receiver.cli.actions import agreed, verbs
 from receiver.cli.lists import list_of_deliveries, paged, show_delivery, with_runtime
+from receiver.cli.noting import noted
 from receiver.cli.output import json_option, show_one
 from receiver.cli.times import moment
 from receiver.contract.model import DeliveryState
-from receiver.pipeline.chosen import Move
-from receiver.pipeline.replay import Moved
+from receiver.pipeline.operating.chosen import Move
+from receiver.pipeline.operating.replay import Moved
+from receiver.runtime import Runtime
 
 
 class _ListWithVerbs(click.Group):
@@ -67,7 +69,13 @@ def move(path: Path | None, /, *, dry_run: bool, yes: bool, as_json: bool, **giv
     asked = Move(**given)
 
     def act(*, dry: bool) -> Moved:
-        return with_runtime(path, lambda runtime: verbs(runtime).move(asked, dry_run=dry))
+        async def work(runtime: Runtime) -> Moved:
+            moved = await verbs(runtime).move(asked, dry_run=dry)
+            if not dry:
+                await noted(runtime, "deliveries.move", **msgspec.to_builtins(asked))
+            return moved
+
+        return with_runtime(path, work)
 
     found = act(dry=True) if dry_run or not yes else None
     if found and (dry_run or not found.matched or not agreed(f"Move {found.matched:,} of them to {asked.to}?")):

@@ -45,7 +45,7 @@ def dev(path: Path | None, *, public_url: str | None, agent: str) -> None:
 
 
 async def _dev(config: Config, registry: Registry, agent_url: str, public_url: str | None) -> None:
-    port, forbidden = _ports(config)
+    port, forbidden = ports(config)
     agent = Agent(agent_url, port, forbidden)
     async with _found(agent, port, public_url) as found:
         if found.url is not None:
@@ -56,7 +56,7 @@ async def _dev(config: Config, registry: Registry, agent_url: str, public_url: s
             await _until_stopped(run, addresses, found, watched)
 
 
-def _ports(config: Config) -> tuple[int, dict[int, str]]:
+def ports(config: Config) -> tuple[int, dict[int, str]]:
     """Return the public listener's port, and by port what no tunnel may lead to."""
     listen = config.root.listen
     _, port = address(listen.public)

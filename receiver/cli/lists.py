@@ -10,17 +10,24 @@ import click
 import msgspec
 
 from receiver.cli.loading import loaded
+from receiver.cli.noting import read_by_command
 from receiver.cli.output import cell, json_option, show, show_one
-from receiver.cli.times import moment
+from receiver.cli.times import narrowing
 from receiver.contract.errors import UsageError
 from receiver.contract.model import ReceiptState, Verdict
 from receiver.runtime import Runtime, opened
+from receiver.store.answers import answers_of
 from receiver.store.lists import Lists, Page
 from receiver.store.shapes import Status
 
 ResultT = TypeVar("ResultT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Read = Callable[[Mapping[str, str]], Awaitable[Page]]
+
+
+class _Named(msgspec.Struct):
+    id: str
+
 
 _INNER = {
     "transcripts": ("id", "received_at", "source", "operation", "status", "version"),
@@ -41,18 +48,18 @@ def with_runtime(path: Path | None, work: Callable[[Runtime], Awaitable[ResultT]
     return asyncio.run(run())
 
 
+def paged_plainly(function: FunctionT) -> FunctionT:
+    """Give a command the options of a list without times."""
+    function = click.option("--cursor", metavar="CURSOR", help="Go on where a page before ended.")(function)
+    most = click.IntRange(1, 1000)
+    return json_option(
+        click.option("--limit", type=most, default=50, show_default=True, help="How many at most.")(function)
+    )
+
+
 def paged(function: FunctionT) -> FunctionT:
-    """Give a command the options that every list has."""
-    for option in (
-        click.option("--cursor", metavar="CURSOR", help="Go on where a page before ended."),
-        click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."),
-        click.option("--until", metavar="TIME", callback=moment, help="Before this time."),
-        click.option(
-            "--since", metavar="TIME", callback=moment, help="From this time on: 2026-11-20T08:00:00Z, a day, 7d ago."
-        ),
-    ):
-        function = option(function)
-    return json_option(function)
+    """Give a command the options that every list of things with times has."""
+    return narrowing(paged_plainly(function))
 
 
 @click.command()
@@ -80,8 +87,10 @@ def receipts(path: Path | None, /, id_: str | None, *, body: bool, as_json: bool
 @click.option("--source", metavar="NAME", help="Of this source.")
 @click.option("--provider", metavar="NAME", help="Of this provider.")
 @click.option("--job-id", metavar="JOB", help="Of the provider's job.")
-@click.option("--call", metavar="ID", help="About this call.")
+@click.option("--call", metavar="ID", help="About this call: call_…, or the ID that `submit --call` gave it.")
 @click.option("--status", type=click.Choice([one.value for one in Status]), help="With this status.")
+@click.option("--q", metavar="WORDS", help="In which these words were said; as in `hookscribe search`.")
+@click.option("--speaker", metavar="NAME", help="In which this speaker spoke; with --q, said them.")
 @paged
 @click.pass_obj
 def transcripts(path: Path | None, /, id_: str | None, *, version: int | None, as_json: bool, **given: Any) -> None:
@@ -116,7 +125,7 @@ def calls(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any)
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option("--type", metavar="TYPE", help='Of this type, or a glob such as "transcript.*".')
 @click.option("--source", metavar="NAME", help="Of this source.")
-@click.option("--call", metavar="ID", help="About this call.")
+@click.option("--call", metavar="ID", help="About this call: call_…, or the ID that `submit --call` gave it.")
 @paged
 @click.pass_obj
 def events(path: Path | None, /, id_: str | None, *, as_json: bool, **given: Any) -> None:
@@ -150,7 +159,13 @@ def _list(
     read: Callable[[Lists, Mapping[str, str]], Awaitable[Page]],
 ) -> None:
     asked = {name: str(value) for name, value in given.items() if value is not None}
-    page = with_runtime(path, lambda runtime: _gathered(lambda one: read(Lists(runtime.store.engine), one), asked))
+
+    async def work(runtime: Runtime) -> Page:
+        found = await _gathered(lambda one: read(Lists(runtime.store.engine), one), asked)
+        await read_by_command(runtime, _with_words(found))
+        return found
+
+    page = with_runtime(path, work)
     if as_json:
         show(page.items, columns, as_json=True)
     elif page.items:
@@ -159,6 +174,15 @@ def _list(
         click.echo("nothing found", err=True)
     if page.next:
         click.echo(f"more: --cursor {page.next}", err=True)
+
+
+def _with_words(page: Page) -> list[str]:
+    """Return the ids of what a page shows the words of: whole transcripts and events."""
+    return [
+        msgspec.json.decode(one, type=_Named).id if isinstance(one, msgspec.Raw) else one["id"]
+        for one in page.items
+        if isinstance(one, msgspec.Raw) or "data" in one
+    ]
 
 
 async def _gathered(read: Read, asked: Mapping[str, str]) -> Page:
@@ -180,7 +204,14 @@ def _show(
     read: Callable[[Lists, str], Awaitable[dict[str, Any]]],
 ) -> None:
     _alone(given)
-    thing = with_runtime(path, lambda runtime: read(Lists(runtime.store.engine), id_))
+
+    async def work(runtime: Runtime) -> dict[str, Any]:
+        found = await read(Lists(runtime.store.engine), id_)
+        if "data" in found:
+            await read_by_command(runtime, [id_])
+        return found
+
+    thing = with_runtime(path, work)
     if as_json:
         show_one(thing, as_json=True)
     else:
@@ -191,8 +222,16 @@ def _one_transcript(
     path: Path | None, id_: str, version: int | None, given: Mapping[str, Any], *, as_json: bool
 ) -> None:
     _alone(given)
-    raw = with_runtime(path, lambda runtime: Lists(runtime.store.engine).transcript(id_, version))
-    click.echo(bytes(raw) if as_json else msgspec.json.format(bytes(raw)))
+
+    async def read(runtime: Runtime) -> tuple[bytes, list[dict[str, Any]]]:
+        raw = await Lists(runtime.store.engine).transcript(id_, version)
+        await read_by_command(runtime, [id_])
+        return bytes(raw), await answers_of(runtime.store.engine, id_)
+
+    raw, answers = with_runtime(path, read)
+    if answers:
+        raw = raw[:-1] + b',"answers":' + msgspec.json.encode(answers) + b"}"
+    click.echo(raw if as_json else msgspec.json.format(raw))
 
 
 def _alone(given: Mapping[str, Any]) -> None:
@@ -205,7 +244,13 @@ def _alone(given: Mapping[str, Any]) -> None:
 def _write_body(path: Path | None, id_: str | None) -> None:
     if not id_:
         raise UsageError("--body goes with an ID")
-    sys.stdout.buffer.write(with_runtime(path, lambda runtime: Lists(runtime.store.engine).body(id_)))
+
+    async def work(runtime: Runtime) -> bytes:
+        body = await Lists(runtime.store.engine).body(id_)
+        await read_by_command(runtime, [id_])
+        return body
+
+    sys.stdout.buffer.write(with_runtime(path, work))
 
 
 def show_thing(thing: Mapping[str, Any]) -> None:

@@ -3,21 +3,26 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from receiver.cli.lists import with_runtime
 from receiver.cli.loading import loaded
+from receiver.cli.noting import noted, read_by_command
 from receiver.cli.output import json_option, show, show_one
+from receiver.cli.times import narrowing
 from receiver.contract.errors import UsageError
 from receiver.contract.times import from_ms
 from receiver.pipeline.verify import described
+from receiver.runtime import Runtime
 from receiver.store.ids import QUARANTINED, decode, encode
+from receiver.store.listing import milliseconds
 from receiver.store.quarantine.quarantine import Quarantine, beside
-from receiver.store.quarantine.records import QuarantinedRow
+from receiver.store.quarantine.records import Narrowed, Quarantined, QuarantinedRow
 
 ResultT = TypeVar("ResultT")
 
@@ -33,16 +38,15 @@ def quarantine() -> None:
 @quarantine.command("list")
 @click.option("--source", metavar="NAME", help="Only of this source.")
 @click.option("--reason", metavar="WORD", help="Only those refused for this reason.")
+@narrowing
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.option("--before", metavar="ID", help="Only older ones than this: the last id of the page before.")
 @json_option
 @click.pass_obj
-def list_(
-    path: Path | None, *, source: str | None, reason: str | None, limit: int, before: str | None, as_json: bool
-) -> None:
+def list_(path: Path | None, /, *, limit: int, before: str | None, as_json: bool, **given: str | None) -> None:
     """List refused requests, newest first."""
-    number = decode(QUARANTINED, before) if before else None
-    rows = with_quarantine(path, lambda one: one.newest(limit, source=source, reason=reason, before=number))
+    narrowed: Narrowed = {**narrowed_by(given), "before": decode(QUARANTINED, before) if before else None}
+    rows = with_quarantine(path, lambda one: one.newest(limit, **narrowed))
     show((_listed(row) for row in rows), _COLUMNS, as_json=as_json)
 
 
@@ -54,7 +58,13 @@ def list_(
 def show_(path: Path | None, id_: str, *, body: bool, as_json: bool) -> None:
     """Show one refused request: its checks, its headers, or its body."""
     number = decode(QUARANTINED, id_)
-    found = with_quarantine(path, lambda one: one.get(number))
+
+    async def work(runtime: Runtime) -> Quarantined:
+        found = await runtime.quarantine.get(number)
+        await read_by_command(runtime, [encode(QUARANTINED, number)])
+        return found
+
+    found = with_runtime(path, work)
     request = found.request
     if body:
         sys.stdout.buffer.write(request.body)
@@ -68,24 +78,44 @@ def show_(path: Path | None, id_: str, *, body: bool, as_json: bool) -> None:
 @click.option("--all", "all_", is_flag=True, help="All, or with --source or --reason all of these.")
 @click.option("--source", metavar="NAME", help="With --all: only of this source.")
 @click.option("--reason", metavar="WORD", help="With --all: only those refused for this reason.")
+@narrowing
 @click.pass_obj
-def drop(path: Path | None, ids: tuple[str, ...], *, all_: bool, source: str | None, reason: str | None) -> None:
+def drop(path: Path | None, /, ids: tuple[str, ...], *, all_: bool, **given: str | None) -> None:
     """Drop refused requests for good."""
-    if all_ == bool(ids) or ((source or reason) and not all_):
-        raise UsageError("name the ids to drop, or say --all, which --source and --reason narrow")
+    if all_ == bool(ids) or (any(given.values()) and not all_):
+        raise UsageError("name the ids to drop, or say --all, which --source, --reason, --since and --until narrow")
+    narrowed = narrowed_by(given)
     numbers = [decode(QUARANTINED, one) for one in ids]
 
-    async def dropped(kept: Quarantine) -> int:
-        return await kept.drop(numbers or [row.id for row in await all_rows(kept, source, reason)])
+    async def work(runtime: Runtime) -> int:
+        kept = runtime.quarantine
+        dropped = await kept.drop(numbers or [row.id for row in await all_rows(kept, narrowed)])
+        await noted(runtime, "quarantine.drop", ids, all=all_, **given)
+        return dropped
 
-    click.echo(f"{with_quarantine(path, dropped)} dropped")
+    click.echo(f"{with_runtime(path, work)} dropped")
 
 
-async def all_rows(kept: Quarantine, source: str | None, reason: str | None = None) -> list[QuarantinedRow]:
-    """Return the list of everything that is kept, oldest first."""
+def narrowed_by(given: Mapping[str, str | None]) -> Narrowed:
+    """Read which requests are meant from a command's options. Raises UsageError."""
+    since, until = (_milliseconds(name, given.get(name)) for name in ("since", "until"))
+    return {"source": given.get("source"), "reason": given.get("reason"), "since": since, "until": until}
+
+
+def _milliseconds(name: str, text: str | None) -> int | None:
+    try:
+        return milliseconds(text) if text else None
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--{name}: {error}") from None
+
+
+async def all_rows(kept: Quarantine, narrowed: Narrowed) -> list[QuarantinedRow]:
+    """Return the list of everything that is meant, oldest first."""
     rows: list[QuarantinedRow] = []
-    while page := await kept.newest(_PAGE, source=source, reason=reason, before=rows[-1].id if rows else None):
+    asked: Narrowed = {**narrowed}
+    while page := await kept.newest(_PAGE, **asked):
         rows += page
+        asked["before"] = rows[-1].id
     return rows[::-1]
 
 

@@ -8,6 +8,7 @@ import httpx
 
 from receiver.cli import lists
 from receiver.cli.lists import with_runtime
+from receiver.cli.noting import noted
 from receiver.cli.output import cell
 from receiver.contract.errors import HookscribeError, NotFound, UsageError
 from receiver.contract.model import InboundRequest
@@ -59,8 +60,18 @@ def send(path: Path | None, id_: str, *, to: str, token: str | None) -> None:
     say: mind who listens there. Redirects are not followed.
     """
     target = _target(to, token)
-    request = with_runtime(path, lambda runtime: stored_request(runtime, id_))[0]
-    headers = [pair for pair in request.headers if pair[0].decode("latin-1").lower() not in _OF_THE_HOP]
+
+    async def work(runtime: Runtime) -> InboundRequest:
+        request, _ = await stored_request(runtime, id_)
+        await noted(runtime, "receipts.send", [id_], to=f"{target.scheme}://{target.netloc.decode()}")
+        return request
+
+    request = with_runtime(path, work)
+    headers = [
+        pair
+        for pair in request.headers
+        if pair[0].decode("latin-1").lower() not in _OF_THE_HOP and not pair[0].startswith(b"@")
+    ]
     local = target.host in ("localhost", "127.0.0.1", "::1")
     with httpx.Client(timeout=60, trust_env=not local) as client:
         try:
@@ -73,6 +84,25 @@ def send(path: Path | None, id_: str, *, to: str, token: str | None) -> None:
     click.echo(f"{answer.status_code} {said}")
     if not answer.is_success:
         raise click.exceptions.Exit(1)
+
+
+@receipts.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.pass_obj
+def admit(path: Path | None, ids: tuple[str, ...]) -> None:
+    """Let receipts go on that wait for a confirmation.
+
+    Such as those that came by the token of a job that had its result already. Look at the body first.
+    """
+    numbers = [decode(RECEIPT, one) for one in ids]
+
+    async def work(runtime: Runtime) -> int:
+        count = await runtime.store.unconfirmed(numbers)
+        await noted(runtime, "receipts.admit", ids)
+        return count
+
+    count = with_runtime(path, work)
+    click.echo(f"{count:,} of {len(numbers):,} go on")
 
 
 @receipts.command()
@@ -98,6 +128,7 @@ def fixture(path: Path | None, id_: str, *, to: Path | None) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty")
         written_fixture(folder, runtime.sources[request.source], request, secrets_of(runtime.config))
+        await noted(runtime, "receipts.fixture", [id_])
         return folder, request, provider
 
     folder, request, _ = with_runtime(path, work)

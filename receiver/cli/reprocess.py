@@ -8,11 +8,13 @@ import click
 import msgspec
 
 from receiver.cli.lists import with_runtime
+from receiver.cli.noting import noted
 from receiver.cli.output import cell, json_option, show_one
+from receiver.cli.times import narrowing
 from receiver.contract.errors import UsageError
 from receiver.contract.model import ReceiptState
-from receiver.pipeline.differences import Shown, as_is, masked
-from receiver.pipeline.reprocess import Ending, Meant, Redone, Summary, as_row
+from receiver.pipeline.operating.differences import Shown, as_is, masked
+from receiver.pipeline.operating.reprocess import Ending, Meant, Redone, Summary, as_row
 from receiver.runtime import Runtime, reprocessing
 
 _MOST = 40
@@ -28,8 +30,7 @@ _MOST = 40
     type=click.Choice([ReceiptState.UNREADABLE.value, ReceiptState.NORMALIZED.value]),
     help="In this state; default: both.",
 )
-@click.option("--since", metavar="TIME", help="From this time or day on, such as 2026-11-20T08:00:00Z.")
-@click.option("--until", metavar="TIME", help="Before this time.")
+@narrowing
 @click.option("--dry-run", is_flag=True, help="Only show what would change; the default.")
 @click.option("--write", "--yes", "write", is_flag=True, help="Write what changes.")
 @click.option(
@@ -63,6 +64,9 @@ async def _run(runtime: Runtime, given: dict[str, Any], shown: Shown) -> Summary
             summary.add(one)
             if one.result is not Ending.UNCHANGED:
                 _show(one, shown, as_json=given["as_json"])
+    if given["write"] or given["show_text"]:
+        told = {name: given[name] for name in (*names, "write", "deliver", "show_text")}
+        await noted(runtime, "receipts.reprocess", given["ids"], **told)
     return summary
 
 

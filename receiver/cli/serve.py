@@ -10,6 +10,7 @@ import uvloop
 
 from receiver import logs
 from receiver.cli.loading import loaded
+from receiver.cli.noting import noted_in
 from receiver.config import load
 from receiver.runtime import Role
 from receiver.store.opening import open_store
@@ -40,6 +41,9 @@ def migrate(path: Path | None) -> None:
         finally:
             await store.engine.close()
 
-    for name in asyncio.run(run()):
+    applied = asyncio.run(run())
+    if applied:
+        noted_in(config.root.store, "migrate", applied=applied)
+    for name in applied:
         click.echo(f"applied {name}")
     click.echo("the schema is this release's")

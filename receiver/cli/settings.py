@@ -14,15 +14,24 @@ Kind = Literal["token", "webhook", "ed25519"]
 
 
 @click.command()
+@click.option(
+    "--api", "as_api", is_flag=True, help="Print every endpoint of the admin API, or with --json its OpenAPI."
+)
 @click.option("--reference", "as_reference", is_flag=True, help="Print every setting there is, as Markdown tables.")
 @json_option
 @click.pass_obj
-def config(path: Path | None, as_reference: bool, as_json: bool) -> None:
+def config(path: Path | None, as_api: bool, as_reference: bool, as_json: bool) -> None:
     """Print every setting in force, secrets masked."""
     from receiver.cli.loading import loaded  # noqa: PLC0415 -- when it is used
     from receiver.config import masked, reference, reference_markdown  # noqa: PLC0415
     from receiver.registry import discover  # noqa: PLC0415
 
+    if as_api:
+        from receiver.web.described import declared  # noqa: PLC0415 -- it takes all of the web's modules
+        from receiver.web.openapi import Description, table  # noqa: PLC0415
+
+        click.echo(msgspec.json.encode(Description(declared()).document) if as_json else table(declared()), nl=as_json)
+        return
     if as_reference and as_json:
         for row in reference(discover()):
             click.echo(msgspec.json.encode(row))

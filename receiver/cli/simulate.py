@@ -10,7 +10,8 @@ import click
 import httpx
 import msgspec
 
-from receiver.cli.loading import loaded
+from receiver.cli.emulating import PORT, emulate
+from receiver.cli.loading import loaded, with_kept_secrets
 from receiver.cli.output import cell, show
 from receiver.config import Config, address
 from receiver.contract.errors import HookscribeError, UsageError
@@ -33,18 +34,39 @@ _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     "--count", type=click.IntRange(min=1), default=1, metavar="N", help="Send the case N times, each another job's."
 )
 @click.option("--list", "as_list", is_flag=True, help="Show the cases of a source, or the sources.")
+@click.option("--serve", "provider", metavar="PROVIDER", help="Run the provider itself, to submit recordings to it.")
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Where --serve listens.")
+@click.option(
+    "--switch", "switches", multiple=True, metavar="NAME=VALUE", help="What --serve does where docs are silent."
+)
 @click.pass_context
-def simulate(ctx: click.Context, *, source: str | None, case: str, to: str | None, count: int, as_list: bool) -> None:
+def simulate(
+    ctx: click.Context,
+    *,
+    source: str | None,
+    case: str,
+    to: str | None,
+    count: int,
+    as_list: bool,
+    provider: str | None,
+    port: int,
+    switches: tuple[str, ...],
+) -> None:
     """Sign and send what a provider would.
 
     CASE: completed, failed, duplicate, stale, wrong-signature, changed-body, large, or a recorded one (--list). It is
     sent to this configuration's public listener, and exits with 0 where every answer is the one to expect.
+
+    --serve PROVIDER runs an emulator of a provider's API on this machine instead, and prints the settings for it.
     """
+    if provider is not None:
+        emulate(provider, port, switches)
+        return
     config, registry = loaded(ctx.obj)
     if source is None:
         _no_source(config, as_list=as_list)
         return
-    simulator = _simulator(config, registry, source)
+    simulator = _simulator(with_kept_secrets(config, registry, source), registry, source)
     if as_list:
         show([{"case": name, "is": about} for name, about in simulator.cases().items()], ["case", "is"], as_json=False)
         return

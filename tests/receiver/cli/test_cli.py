@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,19 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def _processor_seconds() -> float:
+    """Return what the commands that ended took so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_the_help_names_every_command_and_is_quick() -> None:
-    """The list of commands imports none of them; the best of three stays below a quarter of a second."""
+    """The list of commands imports none of them; the best of three takes below a quarter of a second of a processor."""
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = _processor_seconds()
         done = command("--help")
-        took.append(time.perf_counter() - start)
+        took.append(_processor_seconds() - start)
         assert done.returncode == 0
         assert all(
             re.search(rf"^  {name} +{re.escape(line)}", done.stdout, re.MULTILINE)

@@ -280,7 +280,7 @@ def test_tokens_are_kept_and_new_providers_added(tmp_path: Path, monkeypatch: py
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     later = made(discover()).read_text()
     assert later.startswith(first)
-    assert set(tomllib.loads(later)["sources"]) == {"ringcentral", "callcov", "invox", "callmissed"}
+    assert set(tomllib.loads(later)["sources"]) == {"ringcentral", "callcov", "invox", "callmissed", "rythmex"}
 
 
 @pytest.mark.parametrize("broken", ["[sources", "sources = 1", "[sources.a]\nprovider_ = 1"])

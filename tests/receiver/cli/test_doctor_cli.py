@@ -107,10 +107,10 @@ def test_wrong_settings_are_the_one_thing_told(desk: Desk) -> None:
     assert desk.told() == (1, ["problem settings"])
 
 
-def test_a_store_of_another_kind_is_told(desk: Desk) -> None:
-    """What this release cannot open is a problem of the settings."""
-    desk.file.write_text('store = "postgresql://user:canary@db/calls"\n')
-    assert desk.told() == (1, ["problem settings"])
+def test_a_database_that_is_away_is_told(desk: Desk) -> None:
+    """Who cannot be reached is a problem of the store."""
+    desk.file.write_text('store = "postgresql://user:canary@127.0.0.1:1/calls"\n')
+    assert desk.told() == (1, ["warning settings", "warning settings", "problem store"])
 
 
 def test_what_waits_for_nobody_is_a_problem(desk: Desk) -> None:

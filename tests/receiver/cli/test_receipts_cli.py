@@ -15,8 +15,8 @@ from kept import kept_in
 
 from receiver import cli
 from receiver.config import load
+from receiver.making import sources
 from receiver.registry import discover
-from receiver.runtime import sources
 from receiver.store.ids import RECEIPT, encode
 from receiver.store.records import pack_headers
 from receiver.testing.fixtures import load_case, observed

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,24 @@ import pytest
 from click.testing import CliRunner, Result
 
 from receiver import cli
-from receiver.cli import verify as command
+from receiver.cli import admitting as command
 from receiver.cli.loading import loaded
 from receiver.cli.quarantine import all_rows
 from receiver.config import QuarantineSettings
 from receiver.contract.model import InboundRequest
 from receiver.contract.proof import HmacScheme, Proven, SignatureSettings
 from receiver.contract.settings import Secret
+from receiver.contract.times import from_ms
+from receiver.making import sources
 from receiver.pipeline import quarantine as writing
-from receiver.pipeline.ingest import prove, receipt_for
+from receiver.pipeline.ingest import prove
+from receiver.pipeline.keeping import receipt_for
 from receiver.pipeline.quarantine import QuarantineWriter
 from receiver.pipeline.verify import admit
-from receiver.runtime import opened, sources
+from receiver.runtime import opened
 from receiver.store.ids import RECEIPT, Ids, decode, encode
 from receiver.store.quarantine.quarantine import beside
+from receiver.store.quarantine.records import Narrowed
 
 TOKEN = "canary-token-0123456789"
 RIGHT, WRONG = "canary-right-secret", "canary-wrong-secret"
@@ -167,6 +172,28 @@ def test_a_wrong_secret_on_day_one_loses_nothing(desk: Desk) -> None:
     assert desk.rows("quarantine", "list") == []
 
 
+def test_all_is_narrowed_and_counted_first(desk: Desk) -> None:
+    """By source, reason and time; --dry-run says what would prove, and does nothing."""
+    ring = InboundRequest(source="ring", token=None, headers=(), body=b"{}", received_at=1)
+    times = [DAYS_AGO + 3600 * number for number in range(4)]
+    desk.refuse(*(signed(body, at=at) for body, at in zip(bodies(4), times, strict=True)), ring)
+    desk.configure(RIGHT)
+    counted = desk.run("verify", "--admit", "--all", "--dry-run")
+    assert counted.exit_code == 1
+    assert counted.stdout.endswith("5 found: 4 proven, 1 refused; nothing was done\n")
+    assert desk.receipts() == []
+    since, until = (from_ms(int(times[number] * 1000)) for number in (1, 3))
+    between = ["--source", "callcov", "--reason", "signature_mismatch", "--since", since, "--until", until]
+    assert [row["result"] for row in desk.rows("verify", "--admit", "--all", *between, "--dry-run")] == ["proven"] * 2
+    assert len(desk.rows("quarantine", "list", *between)) == 2
+    done = desk.run("verify", "--admit", "--all", *between)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "2 found: 2 accepted")
+    assert [row[1] for row in desk.receipts()] == [int(at * 1000) for at in times[1:3]]
+    assert desk.run("quarantine", "drop", "--all", "--since", "4d").stdout == "2 dropped\n"
+    assert [row["source"] for row in desk.rows("quarantine", "list")] == ["ring"]
+    assert desk.run("verify", "--admit", "--all", "--reason", "none").stdout.splitlines()[-1] == "0 found"
+
+
 def test_what_had_come_again_is_told_as_a_redelivery(desk: Desk) -> None:
     """The vendor retried after the fix: the quarantined copy makes no second receipt, though it is older."""
     desk.refuse(signed(), signed(at=DAYS_AGO + 60))
@@ -235,6 +262,11 @@ def test_verify_explains_a_refused_request(desk: Desk) -> None:
     assert "no match with any of 1 secrets" in shown.stdout
     assert f"{len(BODY)} bytes, SHA-256 " in shown.stdout
     assert "the token is right" in shown.stdout
+    signed_string = b"%d.%b" % (int(DAYS_AGO), BODY)
+    what = f"signed is {{timestamp}}.{{body}}: {len(signed_string)} bytes, SHA-256 {sha256(signed_string).hexdigest()}"
+    assert what in shown.stdout
+    assert "makes another signature" in shown.stdout
+    assert "makes the token that came" in shown.stdout
     assert_no_canary([shown.output, json.dumps(desk.rows("verify", row["id"]))])
 
 
@@ -268,6 +300,7 @@ def test_verify_checks_a_receipt_again(desk: Desk) -> None:
     assert without.exit_code == 0, without.output
     assert "tokens are not kept with receipts" in without.stdout
     assert "the signature is right" in without.stdout
+    assert "makes the signature that came" in without.stdout
     (proven,) = desk.rows("verify", receipt, "--token", TOKEN)
     assert (proven["result"], proven["proven_as"]) == ("proven", "signature")
     desk.configure(WRONG)
@@ -285,7 +318,14 @@ def test_verify_checks_a_receipt_again(desk: Desk) -> None:
         (["--all"], "--all goes with --admit"),
         (["--admit"], "ids of the quarantine, or --all"),
         (["--admit", "--all", "qrn_0000000000000"], "ids of the quarantine, or --all"),
-        (["--admit", "qrn_0000000000000", "--source", "callcov"], "--source goes with --all"),
+        (
+            ["--admit", "qrn_0000000000000", "--source", "callcov"],
+            "--source, --reason, --since and --until go with --all",
+        ),
+        (["--admit", "qrn_0000000000000", "--since", "1h"], "--source, --reason, --since and --until go with --all"),
+        (["--admit", "--all", "--since", "soon"], "--since: expected a time"),
+        (["--dry-run", "--source", "callcov", "--body", "-"], "--dry-run go with --admit"),
+        (["qrn_0000000000000", "--reason", "token_missing"], "--dry-run go with --admit"),
         (["rcp_0000000000000", "rcp_0000000000001"], "one id alone"),
         (["job_1"], "is no id of the form rcp_"),
         (["--admit", "rcp_0000000000000"], "is no id of the form qrn_"),
@@ -351,8 +391,8 @@ def test_admitting_survives_what_the_receiver_trims_meanwhile(desk: Desk, monkey
     desk.refuse(*(signed(body) for body in bodies(3)))
     desk.configure(RIGHT)
 
-    async def and_one_goes(kept: Any, source: str | None) -> Any:
-        rows = await all_rows(kept, source)
+    async def and_one_goes(kept: Any, narrowed: Narrowed) -> Any:
+        rows = await all_rows(kept, narrowed)
         await kept.drop([rows[1].id])
         return rows
 
