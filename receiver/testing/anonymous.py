@@ -104,6 +104,8 @@ _INERT = [
 ]
 _BY_LENGTH = {len(word): word for word in _INERT}
 _LONG_NUMBER = 10**6
+_SOMEBODYS = ("roles", "own_numbers", "api_url", "client_id", "basic")
+"""Settings that name people, their numbers, or an account."""
 _DAY_S = 86_400
 _NEW_DAY = 20_500
 """Days since 1970 of every fixture: its times are moved so that it came then."""
@@ -299,10 +301,14 @@ def _setting(value: Any, path: str, mine: Anonymous) -> Any:
         made = [_setting(one, path, mine) for one in value]
         return made[:1] if isinstance(value[0], Secret) else made
     if isinstance(value, Mapping):
-        return {mine.text(key): _setting(one, path, mine) for key, one in value.items()}
-    if isinstance(value, str) and not path.startswith(("signature", "timezone")):
-        return value if re.fullmatch(r"[a-z][a-z_-]{0,24}", value) else mine.text(value)
-    return value
+        return {_own(key, path, mine): _setting(one, path, mine) for key, one in value.items()}
+    return _own(value, path, mine) if isinstance(value, str) else value
+
+
+def _own(value: str, path: str, mine: Anonymous) -> str:
+    """Keep what says how callbacks are read (expressions, globs, templates), replace who and where."""
+    somebodys = path.partition(".")[0] in _SOMEBODYS or "@" in value or "://" in value
+    return mine.text(value) if somebodys or value in mine.gone else value
 
 
 def _secret(value: str, path: str) -> str:

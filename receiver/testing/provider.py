@@ -10,6 +10,7 @@ import json
 import pickle
 import random
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +21,18 @@ from receiver.contract.errors import Unreadable
 from receiver.contract.model import InboundRequest, Outcome, Result, Verdict
 from receiver.contract.proof import Check, Proven, Refused
 from receiver.contract.provider import Provider
+from receiver.testing.events import HOSTILE
 from receiver.testing.fixtures import Case, bare, load_cases, observed, receipt_of, settings_of
 from receiver.testing.forms import read_form, with_part
+from receiver.testing.tables import secrets_in
 
 PRINTABLE = re.compile(rb"[ -~]*")
+LARGE = 5_000_000
+"""Bytes of a large body."""
+PATIENCE = 20.0
+"""Seconds that one may take."""
+_TEXTS = 100
+"""Texts of a body that are made hostile, one after the other."""
 Path_ = tuple[str | int, ...]
 
 
@@ -137,7 +146,8 @@ class ProviderContract:
             for request in hostile(case):
                 proof = provider.prove(request, case.now)
                 assert isinstance(proof, Proven | Refused)
-                assert all(isinstance(check, Check) for check in provider.explain(request, case.now))
+                said = (*provider.explain(request, case.now), *provider.steps(request))
+                assert all(isinstance(check, Check) for check in said)
                 proven = proof if isinstance(proof, Proven) else Proven(request=request, verdict=Verdict.UNVERIFIED)
                 assert isinstance(provider.message_key(proven), bytes)
                 with contextlib.suppress(Unreadable):
@@ -170,6 +180,48 @@ class ProviderContract:
             stranger = msgspec.structs.replace(case.request(), token="x" * 40, headers=())
             assert isinstance(provider.prove(stranger, case.now), Refused), case.name
 
+    def test_a_large_body(self) -> None:
+        """Five megabytes, where a recorded body can grow to it, are proven, have a key and are read, within their time."""
+        for case in self.cases():
+            provider = self.build(case)
+            if "outcomes" not in case.expected or len(provider.fresh(case.body, "size", 50_000)) < 50_000:
+                continue
+            signed = provider.sign(provider.fresh(case.body, "large", LARGE), case.now)
+            if len(signed.body) < LARGE * 9 // 10:
+                continue
+            request = msgspec.structs.replace(
+                case.request(), token=signed.token, headers=signed.headers, body=signed.body
+            )
+            began = time.monotonic()
+            proof = provider.prove(request, case.now)
+            assert isinstance(proof, Proven), case.name
+            assert provider.message_key(proof)
+            msgspec.json.encode(provider.normalize(receipt_of(proof, provider.name)))
+            assert time.monotonic() - began < PATIENCE, case.name
+            return
+
+    def test_hostile_text_is_read_or_refused(self) -> None:
+        """Mark-up, control and bidi characters in any text of a body: it is read, and can be written, or is Unreadable."""
+        for case in self.cases():
+            if "outcomes" not in case.expected or read_form(case.body) is not None:
+                continue
+            provider = self.build(case)
+            proven = provider.prove(case.request(), case.now)
+            assert isinstance(proven, Proven)
+            for body in hostile_texts(case.body):
+                request = msgspec.structs.replace(case.request(), body=body)
+                receipt = receipt_of(msgspec.structs.replace(proven, request=request), provider.name)
+                assert isinstance(provider.message_key(msgspec.structs.replace(proven, request=request)), bytes)
+                with contextlib.suppress(Unreadable):
+                    json.loads(msgspec.json.encode(provider.normalize(receipt)))
+
+    def test_nothing_shows_a_secret(self) -> None:
+        """Neither the settings of a source nor the provider itself, however they are printed."""
+        for case in self.cases():
+            provider = self.build(case)
+            for secret in secrets_in(provider.settings):
+                assert secret not in f"{provider.settings!r} {provider!r} {provider}", case.name
+
     def test_a_pickled_provider_is_the_same(self) -> None:
         """A provider goes to another process and comes to the same verdict there."""
         for case in self.cases():
@@ -185,6 +237,14 @@ def challenges(case: Case) -> Iterator[InboundRequest]:
         for other in (b"", value + b"\r\nx: y", value + b"\n", b"\x00", b"\xff", b"a b", value * 5000, b"x" * 1025):
             headers = tuple((key, other if key == name else known) for key, known in request.headers)
             yield msgspec.structs.replace(request, headers=headers)
+
+
+def hostile_texts(body: bytes) -> Iterator[bytes]:
+    """Yield a body of JSON with each of its texts replaced in turn, by one hostile text after the other."""
+    document = json.loads(body)
+    texts = [path for path, value in leaves(document) if isinstance(value, str)]
+    for number, path in enumerate(texts[:_TEXTS]):
+        yield json.dumps(replaced(document, path, HOSTILE[number % len(HOSTILE)])).encode()
 
 
 def leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
@@ -250,11 +310,16 @@ def changed(document: Any, path: Path_, value: Any) -> Any:
         other = value + 1
     else:
         other = value[:-1] + ("x" if value[-1:] != "x" else "y")
+    return replaced(document, path, other)
+
+
+def replaced(document: Any, path: Path_, value: Any) -> Any:
+    """Return a copy of `document` with a value at `path`."""
     copy = json.loads(json.dumps(document))
     target = copy
     for part in path[:-1]:
         target = target[part]
-    target[path[-1]] = other
+    target[path[-1]] = value
     return copy
 
 

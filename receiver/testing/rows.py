@@ -58,14 +58,16 @@ def a_tried(delivery_id: int, state: DeliveryState, **changes: Any) -> Tried:
     return msgspec.structs.replace(made, **changes)
 
 
-async def put_events(store: Store, calls: Sequence[int | None], sink: str = "archive") -> list[int]:
+async def put_events(
+    store: Store, calls: Sequence[int | None], sink: str = "archive", data: bytes = b"{}"
+) -> list[int]:
     """Write one event with a delivery for each call id; return the deliveries' ids."""
     writes = Writes()
     made = []
     for call_id in calls:
         event, delivery = store.ids.next(), store.ids.next()
         made.append(delivery)
-        writes.events.append((event, "acme", "acme.said", "2026-01-01T00:00:00Z", "rcp_x", call_id, None, None, b"{}"))
+        writes.events.append((event, "acme", "acme.said", "2026-01-01T00:00:00Z", "rcp_x", call_id, None, None, data))
         now = store.now_ms()
         writes.deliveries.append((delivery, sink, event, call_id, DeliveryState.PENDING, now, now))
     await store.write(writes)

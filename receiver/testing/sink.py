@@ -13,20 +13,31 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, ClassVar
-
-import msgspec
-import pytest
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from receiver.contract.model import Delivery
-from receiver.contract.settings import Secret
 from receiver.contract.sink import Delivered, HttpClient, Rejected, SendOutcome, Sink, SinkPorts, TryLater
+from receiver.pipeline.shape import thin
 from receiver.testing.events import hostile_events, sample_deliveries, sample_delivery, sample_event
 from receiver.testing.peer import PATIENCE, Arrived, Behaviour, Peer, guarded
-from receiver.testing.tables import settings_of
+from receiver.testing.tables import secrets_in, settings_of
 
 __all__ = ["PATIENCE", "Arrived", "Behaviour", "Peer", "SinkContract", "eventually_delivered", "guarded", "send"]
+
+CaseT = TypeVar("CaseT", bound=Callable[..., Any])
+
+_NEEDED: dict[str, Behaviour] = {}
+
+
+def _needs(behaviour: Behaviour) -> Callable[[CaseT], CaseT]:
+    """Mark a case that asks of the other side what some never do."""
+
+    def mark(case: CaseT) -> CaseT:
+        _NEEDED[case.__name__] = behaviour
+        return case
+
+    return mark
 
 
 class SinkContract:
@@ -34,13 +45,20 @@ class SinkContract:
 
     sink: ClassVar[type[Sink[Any]]]
     cannot: ClassVar[Mapping[Behaviour, str]] = {}
-    """What the other side of this kind never does, with the reason."""
+    """What the other side of this kind never does, with the reason; the cases that need it are not among the tests."""
     whole: ClassVar[bool] = True
     """Whether the whole event arrives; False for chat and console, which render it."""
     largest: ClassVar[int] = 5_000_000
     """Bytes of event data that this kind takes, or renders; beyond it must be Rejected."""
     dangerous: ClassVar[tuple[bytes, ...]] = ()
     """Byte strings that no hostile event may bring to the other side."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the cases out that a kind cannot have, so that pytest has none to skip."""
+        super().__init_subclass__(**kwargs)
+        for name, needed in _NEEDED.items():
+            if needed in cls.cannot:
+                setattr(cls, name, None)
 
     def peer(self) -> contextlib.AbstractAsyncContextManager[Peer]:
         """Return the other side, fresh for each test."""
@@ -65,11 +83,6 @@ class SinkContract:
                 yield sink
             finally:
                 await sink.close()
-
-    def needs(self, behaviour: Behaviour) -> None:
-        """Skip a test that asks of the other side what it never does."""
-        if behaviour in self.cannot:
-            pytest.skip(f"{self.sink.__name__}: {behaviour}: {self.cannot[behaviour]}")
 
     def same(self, delivery: Delivery, arrived: Arrived) -> bool:
         """Say whether what arrived is this delivery's event: equal as JSON, or for a rendering, not empty."""
@@ -109,9 +122,9 @@ class SinkContract:
                 ids = {json.loads(item.event or b"null")["id"] for item in arrived}
                 assert ids == {delivery.event.id for delivery in deliveries}
 
+    @_needs(Behaviour.REFUSES)
     async def test_a_refusal_for_good_is_rejected(self) -> None:
         """What the other side will never take is Rejected, with a reason, and hurts nothing that follows."""
-        self.needs(Behaviour.REFUSES)
         async with self.peer() as peer, self.running(peer) as sink:
             await peer.behave(Behaviour.REFUSES)
             (outcome,) = await send(sink, [sample_delivery()])
@@ -122,9 +135,9 @@ class SinkContract:
             (outcome,) = await send(sink, [sample_delivery(serial=2)])
             assert isinstance(outcome, Delivered)
 
+    @_needs(Behaviour.LATER)
     async def test_not_now_is_tried_later(self) -> None:
         """While the other side takes nothing, sends are tried later; the same delivery arrives afterwards."""
-        self.needs(Behaviour.LATER)
         async with self.peer() as peer, self.running(peer) as sink:
             await peer.behave(Behaviour.LATER)
             (outcome,) = await send(sink, [sample_delivery()])
@@ -135,9 +148,9 @@ class SinkContract:
             (outcome,) = await send(sink, [sample_delivery(attempt=2)])
             assert isinstance(outcome, Delivered)
 
+    @_needs(Behaviour.GONE)
     async def test_a_lost_peer_is_tried_later(self) -> None:
         """A peer that cannot be reached is TryLater; once it is back, the same sink object delivers."""
-        self.needs(Behaviour.GONE)
         async with self.peer() as peer, self.running(peer) as sink:
             await peer.behave(Behaviour.GONE)
             (outcome,) = await send(sink, [sample_delivery()])
@@ -146,9 +159,9 @@ class SinkContract:
             await peer.behave(Behaviour.TAKES)
             await eventually_delivered(sink, sample_delivery(attempt=2))
 
+    @_needs(Behaviour.HANGS)
     async def test_a_send_without_answer_can_be_cancelled(self) -> None:
         """A send that hangs ends promptly when it is cancelled; the same sink object delivers afterwards."""
-        self.needs(Behaviour.HANGS)
         async with self.peer() as peer, self.running(peer) as sink:
             await peer.behave(Behaviour.HANGS)
             task = asyncio.ensure_future(sink.send([sample_delivery()]))
@@ -161,9 +174,9 @@ class SinkContract:
             await peer.behave(Behaviour.TAKES)
             await eventually_delivered(sink, sample_delivery(attempt=2))
 
+    @_needs(Behaviour.HANGS)
     async def test_a_send_without_answer_times_out(self) -> None:
         """With a short `timeout` setting a send without answer is TryLater, or still waits for the engine to cancel."""
-        self.needs(Behaviour.HANGS)
         async with self.peer() as peer, guarded() as http:
             sink = self.build({**peer.settings(), "timeout": 0.3}, http)
             await sink.open()
@@ -193,6 +206,15 @@ class SinkContract:
                 await sink.close()
                 await sink.close()
 
+    async def test_it_opens_again(self) -> None:
+        """Closed and opened again, as where another process had it meanwhile, it delivers."""
+        async with self.peer() as peer, self.running(peer) as sink:
+            for delivery in sample_deliveries(2):
+                assert [type(outcome) for outcome in await send(sink, [delivery])] == [Delivered]
+                await sink.close()
+                await sink.open()
+            assert len(await peer.arrived()) == 2
+
     async def test_a_large_event(self) -> None:
         """Five megabytes arrive whole, or are Rejected with a reason by a kind that has a limit."""
         async with self.peer() as peer, self.running(peer) as sink:
@@ -208,6 +230,55 @@ class SinkContract:
             arrived = await peer.arrived()
             assert len(arrived) == 1
             assert self.same(delivery, arrived[0])
+
+    async def test_what_it_says_it_takes_arrives(self) -> None:
+        """An event of exactly as many bytes as `largest` says is Delivered: the engine sends it whole."""
+        async with self.peer() as peer, self.running(peer) as sink:
+            most = sink.largest()
+            if most is None:
+                return
+            spare = most - len(sample_event(data=b'""').cloudevent())
+            delivery = sample_delivery(sample_event(data=b'"' + b"x" * spare + b'"'))
+            assert len(delivery.event.cloudevent()) == most
+            assert [type(outcome) for outcome in await send(sink, [delivery])] == [Delivered]
+            arrived = await peer.arrived()
+            assert self.same(delivery, arrived[0])
+
+    async def test_a_thin_event_arrives(self) -> None:
+        """What the engine makes of an event that is too large, or of any where the settings say so, is Delivered."""
+        async with self.peer() as peer, self.running(peer) as sink:
+            deliveries = [
+                sample_delivery(thin(sample_event(serial, grow_to=5_000_000), link, sink.largest()))
+                for serial, link in enumerate((None, "https://hookscribe.internal/api/v1/events/evt_1/payload"), 1)
+            ]
+            assert [type(outcome) for outcome in await send(sink, deliveries)] == [Delivered] * 2
+            arrived = await peer.arrived()
+            assert len(arrived) == 2
+            assert all(self.same(one, other) for one, other in zip(deliveries, arrived, strict=True))
+
+    @_needs(Behaviour.HANGS)
+    async def test_closing_does_not_wait_for_a_silent_peer(self) -> None:
+        """After a send without answer was cancelled, as at a stop, the sink closes within its time, and twice."""
+        async with self.peer() as peer, guarded() as http:
+            sink = self.build(peer.settings(), http)
+            await sink.open()
+            await peer.behave(Behaviour.HANGS)
+            task = asyncio.ensure_future(sink.send([sample_delivery()]))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            await asyncio.wait([task], timeout=PATIENCE)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await sink.close()
+                    await sink.close()
+            finally:
+                await peer.behave(Behaviour.TAKES)
+
+    async def test_nothing_shows_a_secret(self) -> None:
+        """Neither the settings nor the sink itself, however they are printed."""
+        async with self.peer() as peer, self.running(peer) as sink:
+            for secret in secrets_in(sink.settings):
+                assert secret not in f"{sink.settings!r} {sink!r} {sink}"
 
     async def test_hostile_text_arrives_inert(self) -> None:
         """Mark-up, bidi marks, control characters and lone surrogates arrive as they are, or made harmless."""
@@ -262,16 +333,3 @@ async def eventually_delivered(sink: Sink[Any], delivery: Delivery) -> None:
     async with asyncio.timeout(PATIENCE):
         while not isinstance((await send(sink, [delivery]))[0], Delivered):  # noqa: ASYNC110 -- polls as the engine does
             await asyncio.sleep(0.1)
-
-
-def secrets_in(value: Any) -> list[str]:
-    """Return the text of every secret in some settings."""
-    if isinstance(value, Secret):
-        return [value.value] if value.value else []
-    if isinstance(value, msgspec.Struct):
-        return [found for field in msgspec.structs.fields(value) for found in secrets_in(getattr(value, field.name))]
-    if isinstance(value, dict):
-        return [found for item in value.values() for found in secrets_in(item)]
-    if isinstance(value, tuple | list):
-        return [found for item in value for found in secrets_in(item)]
-    return []

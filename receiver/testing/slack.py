@@ -74,9 +74,9 @@ class SlackStandin:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or a server's start and stop."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
         elif scope["type"] == "http":
-            await _reply(send, self.take(scope["method"], scope["path"], await _body(receive)))
+            await _reply(send, self.take(scope["method"], scope["path"], await read_body(receive)))
 
     def take(self, method: str, path: str, body: bytes) -> Answer:
         """Take a request, or say why not."""
@@ -269,9 +269,10 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-async def _body(receive: Receive) -> bytes:
+async def read_body(receive: Receive, most: int = _BODY) -> bytes:
+    """Return a request's body, of which no more than about `most` bytes are read."""
     body, more = b"", True
-    while more and len(body) <= _BODY:
+    while more and len(body) <= most:
         event = await receive()
         body += event.get("body", b"")
         more = event.get("more_body", False)
@@ -286,7 +287,8 @@ async def _reply(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.word.encode()})
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Acknowledge a server's start and stop."""
     while True:
         event = await receive()
         await send({"type": f"{event['type']}.complete"})

@@ -193,6 +193,22 @@ class StoreContract:
             (known,) = await store.known_transcripts([key])
             assert (known.id, known.version, known.call_doc, known.receipt_id) == (number, 1, b"[]", 1)
 
+    async def test_what_a_batch_learns_of_a_call_adds_up(self) -> None:
+        """Several results of one batch may each know more about a call, also about one that is new."""
+        async with self.opened(Clock()) as store:
+            old, new = store.ids.next(), store.ids.next()
+            await store.write(Writes(calls=[(old, "old", 0, 0, b"0")]))
+
+            def changes(number: int, key: str) -> list[dict[str, Any]]:
+                change = {"id": number, "now": NOON, "key": key}
+                return [{**change, "before": b"0", "doc": b"1"}, {**change, "before": b"1", "doc": b"2"}]
+
+            changed = [*changes(old, "old"), *changes(new, "new")]
+            await store.write(Writes(calls=[(new, "new", 0, 0, b"0")], changed_calls=changed))
+            assert [one.doc for one in await store.known_calls(["old", "new"])] == [b"2", b"2"]
+            with pytest.raises(Conflict):
+                await store.write(Writes(changed_calls=changes(old, "old")))
+
     async def test_deliveries_come_when_they_are_due(self) -> None:
         """Those of the sink whose time has come, within bounds; each is counted and given out once."""
         clock = Clock()
@@ -217,9 +233,10 @@ class StoreContract:
             rows = store.engine.rows
 
             async def meanwhile(name: str, params: Any = None, where: Sequence[str] = ()) -> list[Row]:
-                if name == "deliveries_by_id":
+                found = await rows(name, params, where)
+                if name == "due_deliveries":
                     await store.tried([a_tried(first, DeliveryState.DISCARDED, outcome="")])
-                return await rows(name, params, where)
+                return found
 
             monkeypatch.setattr(store.engine, "rows", meanwhile)
             found = await store.due("archive", 5, in_order=False, max_bytes=MIB)
@@ -235,6 +252,28 @@ class StoreContract:
             assert await store.due("archive", 10, in_order=True, max_bytes=MIB) == []
             await store.tried([a_tried(a1, DeliveryState.DEAD), a_tried(b1, DeliveryState.DELIVERED)])
             assert [one.id for one in await store.due("archive", 10, in_order=True, max_bytes=MIB)] == [a2]
+
+    async def test_who_stands_far_behind_calls_that_wait_is_found(self) -> None:
+        """In order, a call that waits with all that came after holds up no other, however many stand before it."""
+        async with self.opened(Clock()) as store:
+            first, *held = await put_events(store, [1] * 200)
+            (free,) = await put_events(store, [2])
+            (taken,) = await store.due("archive", 1, in_order=True, max_bytes=MIB)
+            await store.tried([a_tried(taken.id, DeliveryState.PENDING, next_at=NOON + 5)])
+            assert (taken.id, len(held)) == (first, 199)
+            assert [one.id for one in await store.due("archive", 2, in_order=True, max_bytes=MIB)] == [free]
+
+    @pytest.mark.parametrize("in_order", [True, False])
+    async def test_a_large_event_comes_whole_and_in_its_place(self, in_order: bool) -> None:
+        """Among small ones, however it is read, byte for byte; and it counts against the bound on bytes."""
+        async with self.opened(Clock()) as store:
+            large, small = b"1" * 50_000, b'{"strange":"\xff\x00"}'
+            for data in (small, large, small, large, small):
+                await put_events(store, [None], data=data)
+            found = await store.due("archive", 9, in_order=in_order, max_bytes=60_000)
+            assert [one.data for one in found] == [small, large, small]
+            found = await store.due("archive", 9, in_order=in_order, max_bytes=60_000)
+            assert [one.data for one in found] == [large, small]
 
     async def test_without_order_everything_due_comes(self) -> None:
         """Chat needs no order: a call's deliveries go out together."""

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from receiver.contract.model import Delivery
 from receiver.contract.settings import Secret, SinkSettings, about
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
+from receiver.testing import sink as kit
 from receiver.testing.sink import Arrived, Behaviour, Peer, SinkContract
 
 
@@ -30,6 +34,14 @@ class Box(Sink[BoxSettings]):
     how = Behaviour.TAKES
     box: list[bytes]
     closed = False
+    hung = False
+
+    def __repr__(self) -> str:
+        return f"Box({self.settings.key.value})" if self.fault == "shows" else "Box()"
+
+    def largest(self) -> int | None:
+        """Say a bound, which is too high where the fault says so."""
+        return 20_000 if self.fault in {"takes less", "takes no thin ones"} else None
 
     async def send(self, deliveries: Sequence[Delivery]) -> list[SendOutcome]:
         """Do as the other side says, or as the fault says."""
@@ -39,6 +51,10 @@ class Box(Sink[BoxSettings]):
             return [Rejected(reason=f"no: {self.settings.key.value if self.fault == 'leaks' else 'box'}")]
         if self.how in {Behaviour.LATER, Behaviour.GONE}:
             return [Rejected(reason="full") if self.fault == "gives up" else TryLater(reason="full")]
+        if self.fault == "takes less" and any(len(one.event.cloudevent()) > 19_999 for one in deliveries):
+            return [Rejected(reason="too large")] * len(deliveries)
+        if self.fault == "takes no thin ones" and any(b'"thin":true' in one.event.data for one in deliveries):
+            return [Rejected(reason="what is this?")] * len(deliveries)
         lines = [self._line(delivery) for delivery in deliveries]
         self.box += {"swaps": lines[::-1], "loses": lines[:-1], "repeats": lines * 2}.get(self.fault, lines)
         return [Delivered()] * (1 if self.fault == "counts badly" else len(lines))
@@ -54,12 +70,15 @@ class Box(Sink[BoxSettings]):
     async def _hang(self) -> None:
         if self.fault == "lies":
             return
+        self.hung = True
         await asyncio.sleep(60)
 
     async def close(self) -> None:
         """Close once, or twice."""
         if self.closed and self.fault == "closes once":
             raise RuntimeError("closed twice")
+        if self.hung and self.fault == "waits":
+            await asyncio.sleep(60)
         self.closed = True
 
 
@@ -128,6 +147,9 @@ class TestBox(SinkContract):
         ("lies", "a_send_without_answer_times_out"),
         ("closes once", "closing_is_safe"),
         ("cuts", "a_large_event"),
+        ("takes less", "what_it_says_it_takes_arrives"),
+        ("takes no thin ones", "a_thin_event_arrives"),
+        ("shows", "nothing_shows_a_secret"),
         ("sanitizes", "hostile_text_arrives_inert"),
     ],
 )
@@ -135,3 +157,32 @@ async def test_a_fault_is_caught(fault: str, test: str) -> None:
     """Each planted fault fails the test that is meant for it."""
     with pytest.raises((AssertionError, RuntimeError)):
         await getattr(contract(fault), f"test_{test}")()
+
+
+def test_cases_that_a_kind_cannot_have_are_not_collected(tmp_path: Path) -> None:
+    """What the other side never does leaves no test behind, to be skipped or passed over; the rest is there."""
+    (tmp_path / "test_kinds.py").write_text(
+        "from receiver.testing.sink import Behaviour, SinkContract\n"
+        "class TestWhole(SinkContract): pass\n"
+        "class TestLess(SinkContract):\n"
+        "    cannot = {Behaviour.HANGS: 'it answers', Behaviour.REFUSES: 'it takes anything'}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--rootdir", str(tmp_path), str(tmp_path)]
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    whole, less = (
+        {line.rpartition(":")[2] for line in listed if f"{name}::" in line} for name in ("TestWhole", "TestLess")
+    )
+    assert "test_a_lost_peer_is_tried_later" in less
+    assert whole - less == {
+        "test_a_refusal_for_good_is_rejected",
+        "test_a_send_without_answer_can_be_cancelled",
+        "test_a_send_without_answer_times_out",
+        "test_closing_does_not_wait_for_a_silent_peer",
+    }
+
+
+async def test_a_sink_that_closes_too_slowly_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold up every stop while the other side is silent."""
+    monkeypatch.setattr(kit, "PATIENCE", 0.5)
+    with pytest.raises(TimeoutError):
+        await contract("waits").test_closing_does_not_wait_for_a_silent_peer()
