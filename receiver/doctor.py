@@ -1,7 +1,7 @@
 """What may be wrong with a receiver, and the way out: plain functions of settings and of what was seen of the store."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -12,11 +12,12 @@ from receiver.config.declared import fields_of, is_secret, quoted
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.provider import Provider
-from receiver.contract.settings import SourceSettings
+from receiver.contract.settings import Settings
 from receiver.contract.sink import SinkPorts
-from receiver.orphans import ways_out
+from receiver.orphans import PUT_BACK, open_jobs, ways_out
 from receiver.registry import Registry
 from receiver.store.disk import NETWORK
+from receiver.store.jobs import JobState
 from receiver.store.listing import MOST
 from receiver.store.lists import COUNTED
 from receiver.store.look import FileLook
@@ -124,13 +125,18 @@ def of_source(provider: Provider[Any], heard: Shape | None) -> Iterator[Finding]
         yield from _of_hearing(about, heard)
 
 
-def inferred(settings: SourceSettings) -> Iterator[str]:
+def inferred(settings: Settings, path: str = "") -> Iterator[str]:
     """Say which settings in force rest on a guess, because the vendor documents nothing."""
+    unused = settings.unused()
     for key, field in fields_of(type(settings)).items():
         value = getattr(settings, field.name)
+        if field.name in unused:
+            continue
         if field.inferred and value:
             shown = "set" if is_secret(field.kind) else quoted(value)
-            yield f"{key} is {shown}: inferred, the vendor does not document it"
+            yield f"{path}{key} is {shown}: inferred, the vendor does not document it"
+        elif isinstance(value, Settings):
+            yield from inferred(value, f"{path}{key}.")
 
 
 def _of_hearing(about: str, heard: Shape) -> Iterator[Finding]:
@@ -240,6 +246,47 @@ def _of_orphan(about: str, name: str, waiting: Mapping[str, int]) -> Iterator[Fi
             text = f"is not in the settings, and {_count(waiting[state])} deliveries to it are {state}"
             way_out = "put it back, or " + " or ".join(f"`{one}`" for one in ways_out(name, state))
             yield problem(about, text, way_out)
+
+
+def of_api(provider: Provider[Any]) -> Iterator[Finding]:
+    """Look at whether a provider can be asked: to submit recordings, to fetch what never came."""
+    about, names = f"source {provider.source}", provider.api_settings
+    if not names or provider.api() is not None:
+        return
+    missing = [name for name in names if not getattr(provider.settings, name, None)]
+    if len(missing) < len(names):
+        text = f"cannot be asked, though some of what that needs is set: {', '.join(missing)} is missing"
+        yield warning(about, text, "set it, or take the others out")
+    else:
+        yield ok(about, f"is not asked: {', '.join(names)} would let it be submitted to, and lost callbacks be fetched")
+
+
+def of_scopes(source: str, missing: Sequence[str]) -> Iterator[Finding]:
+    """Look at what the credentials may not do."""
+    if missing:
+        text = f"the credentials lack {', '.join(missing)}: what needs it is refused by the provider"
+        yield warning(f"source {source}", text, "give the app these permissions in the provider's console")
+
+
+def of_jobs(counts: Mapping[tuple[str, str], int]) -> Iterator[Finding]:
+    """Look at jobs that nobody but an operator brings further; how many there are by source and state."""
+    for (source, state), count in counts.items():
+        about = f"jobs of {source}"
+        if state == JobState.UNCERTAIN:
+            text = f"{_count(count)} are uncertain: the provider may have them, and their results may never come"
+            way_out = f"`hookscribe jobs --source {source} --state uncertain`, then `hookscribe sweep {source}` or `jobs settle`"
+            yield warning(about, text, way_out)
+        elif state == JobState.LOST:
+            way_out = f"`hookscribe jobs --source {source} --state lost`; `hookscribe submit --again` asks once more"
+            yield warning(about, f"{_count(count)} are lost", way_out)
+
+
+def of_old_jobs(counts: Mapping[tuple[str, str], int], sources: Container[str]) -> Iterator[Finding]:
+    """Look at open jobs of sources that are configured no more: nobody asks about them."""
+    for source, left in open_jobs(counts, sources).items():
+        states = ", ".join(f"{_count(count)} {state}" for state, count in left.items())
+        text = f"their source is not in the settings, and some are open: {states}"
+        yield problem(f"jobs of {source}", text, f"{PUT_BACK}; `hookscribe jobs --source {source}` lists them")
 
 
 def of_old_sources(sources: Iterable[Shape]) -> Iterator[Finding]:

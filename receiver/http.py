@@ -4,6 +4,7 @@ The address check sits where the socket is made, on the very address that is con
 something else the second time, literal addresses and odd spellings of them (`127.1`, `2130706433`) all pass through it.
 """
 
+import functools
 import ipaddress
 import os
 import socket
@@ -120,7 +121,7 @@ class GuardedClient:
                 target,
                 data=body if len(body) < _LARGE else BytesIO(body),
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout),
+                timeout=_within(timeout),
                 allow_redirects=False,
             ) as answer:
                 return await _read(answer)
@@ -164,6 +165,12 @@ class GuardedClient:
         await self.close()
 
 
+@functools.lru_cache(maxsize=64)
+def _within(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
+
+
+@functools.lru_cache(maxsize=64)
 def _target(url: str) -> URL:
     try:
         target = URL(url)

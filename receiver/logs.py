@@ -6,13 +6,14 @@ What may stand in a line is listed, not what may not: numbers, short texts, ids,
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import re
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal
@@ -40,17 +41,21 @@ _HIDDEN_KEY = re.compile(
 _IN_TEXT = re.compile(r"(?<=://)[^/?#\s]*@|(?<=/hooks/)([^/\s?]+)/[^\s?#'\"]+")
 _PLAIN = re.compile(r"[\w./:@+*%,-]+")
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
-_LIBRARIES = ("uvicorn", "uvicorn.error", "aiohttp", "nats", "asyncio")
+_LIBRARIES = ("uvicorn", "uvicorn.error", "aiohttp", "nats", "aiormq", "botocore", "aiobotocore", "asyncio")
 
 _processors: list[Any] = []
 """One list for the whole process: loggers keep it, `configure` changes what is in it."""
+_dropped: set[str] = set()
+"""Levels of which nothing is written; loggers that are at work go by the newest word, too."""
 
 
 def configure(style: Style = "auto", level: Level = "info") -> None:
     """Set up log lines of this process, the libraries' own included (from warnings on, without their values)."""
     colour = sys.stderr.isatty()
     as_text = style == "text" or (style == "auto" and colour)
-    _processors[:] = [_from(level), _line, _as_text if as_text else _as_json]
+    _dropped.clear()
+    _dropped.update(_LEVELS[: _LEVELS.index(level)])
+    _processors[:] = [_pass_on, _line, _as_text if as_text else _as_json]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
@@ -123,16 +128,15 @@ class _StderrLogger:
     debug = info = warning = warn = error = critical = exception = fatal = log = failure = msg
 
 
-def _from(least: Level) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
-    """Return what drops lines below a level; loggers that are at work go by the newest one, too."""
-    below = frozenset(_LEVELS[: _LEVELS.index(least)])
+def is_on(level: Level) -> bool:
+    """Say whether lines of a level are written, for who would make one for each of many things."""
+    return level not in _dropped
 
-    def pass_on(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if method in below:
-            raise structlog.DropEvent
-        return fields
 
-    return pass_on
+def _pass_on(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if method in _dropped:
+        raise structlog.DropEvent
+    return fields
 
 
 def _line(_: Any, method: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +152,10 @@ def _line(_: Any, method: str, fields: MutableMapping[str, Any]) -> dict[str, An
 
 
 def _as_json(_: Any, __: str, line: dict[str, Any]) -> str:
-    return msgspec.json.encode(line).decode() + "\n"
+    try:
+        return msgspec.json.encode(line).decode() + "\n"
+    except UnicodeEncodeError:  # half a surrogate pair: the standard encoder writes it as an escape
+        return json.dumps(line) + "\n"
 
 
 def _as_text(_: Any, __: str, line: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from receiver.pipeline.quarantine import UNKNOWN_SOURCE, QuarantineWriter
 from receiver.pipeline.worker import Worker
 from receiver.runtime import Running
 from receiver.store.gauges import Gauges, Waits, read_gauges
+from receiver.store.jobs import JobState
 
 log = structlog.get_logger()
 
@@ -84,6 +85,11 @@ DECLARED = {
         _GAUGE, "Age of the oldest of them, 0 for none", ("sink", "state")
     ),
     "hookscribe_delivery_lag_seconds": Declared(_GAUGE, "How long the oldest delivery is overdue", ("sink",)),
+    "hookscribe_jobs": Declared(_GAUGE, "Jobs by state, counted up to 10,000 of each operation", ("source", "state")),
+    "hookscribe_jobs_late": Declared(
+        _GAUGE, "Jobs whose result came after their deadline, counted likewise", ("source",)
+    ),
+    "hookscribe_jobs_latest_seconds": Declared(_GAUGE, "How long after its deadline the latest came", ("source",)),
     "hookscribe_sink_state": Declared(_GAUGE, "1 for the state that the sink is in", ("sink", "state")),
 }
 """Every metric of ours by the name of its samples; a histogram's end in _bucket, _sum and _count."""
@@ -179,6 +185,7 @@ class Metrics:
         yield "hookscribe_store_up", (), gauges is not None
         if gauges is not None:
             yield from _waiting(gauges, sinks, self._now() * 1000)
+            yield from _jobs(gauges, sources)
 
 
 class _Known:
@@ -256,13 +263,22 @@ def _working(worker: Worker, known: _Known) -> Iterator[Sample]:
     for (source, good), count in read.items():
         yield "hookscribe_normalized_total", (known(source), "normalized" if good else "unreadable"), count
     yield "hookscribe_normalize_seconds", (), worker.normalize.seconds
-    for step in ("normalize", "confirm", "watch"):
+    for step in ("normalize", "confirm", "reconcile", "watch"):
         yield "hookscribe_store_errors_total", (step,), worker.store_errors[step]
     for runner in worker.runners:
         yield "hookscribe_store_errors_total", ("deliver",), runner.store_errors
         yield "hookscribe_send_seconds", (runner.name,), runner.seconds
         for outcome in _OUTCOMES:
             yield "hookscribe_attempts_total", (runner.name, outcome), runner.outcomes[outcome]
+
+
+def _jobs(gauges: Gauges, known: _Known) -> Iterator[Sample]:
+    for source in known.names:
+        late, latest = gauges.late.get(source, (0, 0.0))
+        yield "hookscribe_jobs_late", (source,), late
+        yield "hookscribe_jobs_latest_seconds", (source,), latest
+        for state in JobState:
+            yield "hookscribe_jobs", (source, state), gauges.jobs.get((source, state), 0)
 
 
 def _waiting(gauges: Gauges, sinks: _Known, now: float) -> Iterator[Sample]:

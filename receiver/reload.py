@@ -13,7 +13,8 @@ import structlog
 from receiver import logs
 from receiver.config import Config
 from receiver.contract.provider import Provider
-from receiver.runtime import Running, routes, sources, wanted
+from receiver.making import routes, sources, wanted
+from receiver.runtime import Running, unsealed
 
 log = structlog.get_logger()
 
@@ -66,13 +67,15 @@ def changes(old: Config, new: Config) -> Changes:
 
 
 async def reload(run: Running, new: Config) -> Changes:
-    """Take new settings over: sources at once, sinks once the old ones ended. Raises ConfigError with nothing changed.
+    """Take new settings over: sources at once, sinks once the old ones ended.
+
+    Raises ConfigError or StoreError with nothing changed.
 
     One that is left out of the new settings is answered 404 from now on, a sink gets nothing more; what it leaves in
     the store stays there. Sinks and sources that are the same are not touched.
     """
     runtime = run.runtime
-    found = changes(runtime.config, new)
+    found = changes(runtime.config, await unsealed(new, runtime.store))
     made = _providers(run, found)
     fresh = (*found.sinks.added, *found.sinks.changed)
     runners = run.makes.runners(found.config, fresh) if run.makes else []
@@ -82,10 +85,12 @@ async def reload(run: Running, new: Config) -> Changes:
     run.runtime = msgspec.structs.replace(runtime, config=found.config, sources=made)
     run.refusals.change(made, root.quarantine)
     run.reprocess.change(made, routes(found.config), root.event_prefix, wanted(found.config))
+    run.asks.change(found.config, made)
     if run.ingest:
-        run.ingest.sources = made
+        run.ingest.change(made)
     if run.worker and run.makes:
         run.makes.change(found.config)
+        run.makes.subscriptions.change(made, root.public_url)
         await run.worker.change(made, {*found.sinks.removed, *found.sinks.changed}, runners, root.grace)
     return found
 

@@ -120,7 +120,7 @@ class Simulator:
 
     def _duplicate(self) -> Plan:
         case = self._typical("completed")
-        first = self._expect(self._sign(self._fresh(case)))
+        first = self._genuine(self._fresh(case))
         again = msgspec.structs.replace(first, words=first.words and frozenset({DUPLICATE}))
         return Plan(case="duplicate", recorded=case.name, sends=(first, again))
 
@@ -155,8 +155,7 @@ class Simulator:
         for case in self._by_likeness("completed"):
             body = self._fresh(case, LARGE)
             if len(body) >= LARGE:
-                sends = (self._expect(self._sign(body)),)
-                return Plan(case="large", recorded=case.name, sends=sends)
+                return Plan(case="large", recorded=case.name, sends=(self._genuine(body),))
         raise UsageError(f"large: {self._provider.name} has no recorded case that can be made larger")
 
     def _recorded(self, case: Case) -> Plan:
@@ -172,12 +171,22 @@ class Simulator:
         return Plan(case=case.name, recorded=case.name, sends=(send,), note=note)
 
     def _plan(self, name: str, case: Case) -> Plan:
-        return Plan(case=name, recorded=case.name, sends=(self._expect(self._sign(self._fresh(case))),))
+        return Plan(case=name, recorded=case.name, sends=(self._genuine(self._fresh(case)),))
+
+    def _genuine(self, body: bytes) -> Send:
+        """Sign as the provider would. Raises UsageError where these settings make no signature that they prove."""
+        request = self._sign(body)
+        if (refused := self._refusal(request)) is not None:
+            why = next((check.detail for check in refused.checks if check.detail), refused.reason)
+            raise UsageError(f"nothing can be signed for source {self._provider.source}: {why}")
+        return self._expect(request)
 
     def _typical(self, status: str) -> Case:
         found = self._by_likeness(status)
         if not found:
-            raise UsageError(f"{self._provider.name} has no recorded case of a job that {status}")
+            raise UsageError(
+                f"source {self._provider.source} has no recorded case of a job that {status}; `--list` shows those that it has"
+            )
         return found[0]
 
     def _by_likeness(self, status: str) -> list[Case]:

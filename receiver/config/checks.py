@@ -8,8 +8,10 @@ from msgspec import inspect
 
 from receiver.config.declared import fields_of, is_secret, nested_of
 from receiver.config.root import RootSettings, check_token
+from receiver.config.samples import samples
 from receiver.config.words import Problems
 from receiver.contract.errors import ConfigError
+from receiver.contract.expressions import Expression, check_comparisons
 from receiver.contract.settings import Secret, SinkSettings, SourceSettings
 from receiver.registry import Registry, close_match
 
@@ -29,6 +31,7 @@ EVENT_TYPES = (
     "ops.receipt_unreadable",
     "ops.source_silent",
     "ops.refusals_rising",
+    "ops.test",
 )
 """Every type that is not a provider's own `<provider>.<name>`."""
 
@@ -58,6 +61,39 @@ def check_sources(sources: Mapping[str, SourceSettings], registry: Registry, pro
             problems.report_check(place, ConfigError(_no_proof(settings)))
 
 
+def check_conditions(
+    root: RootSettings,
+    sources: Mapping[str, SourceSettings],
+    sinks: Mapping[str, SinkSettings],
+    problems: Problems,
+) -> None:
+    """Report a sink's `where` that is no expression, or that cannot be evaluated on an event that would go there."""
+    providers = sorted({source.provider for source in sources.values()})
+    for name, sink in sinks.items():
+        if sink.where is None:
+            continue
+        try:
+            expression = Expression("where", sink.where)
+            check_comparisons("where", expression)
+            for told, event in samples(sink.events, root.event_prefix, EVENT_TYPES, providers):
+                expression.check_on(event, told)
+        except ConfigError as error:
+            problems.report_check(("sinks", name), error)
+
+
+def _condition_warnings(
+    name: str, sink: SinkSettings, prefix: str, sources: Mapping[str, SourceSettings]
+) -> Iterator[str]:
+    """Yield what a `where` asks for that no event has: null everywhere is allowed, and probably a slip."""
+    if sink.where is None:
+        return
+    providers = sorted({source.provider for source in sources.values()})
+    events = [event for _, event in samples(sink.events, prefix, EVENT_TYPES, providers)]
+    for asked, there in Expression("where", sink.where).unknown(events).items():
+        near = f"{close_match(asked, there)}docs/events.md has every field"
+        yield f"[sinks.{name}] where: no event that goes there has {asked!r} in this place; {near}"
+
+
 def check_together(
     root: RootSettings, sources: Mapping[str, SourceSettings], environ: Mapping[str, str], problems: Problems
 ) -> None:
@@ -66,7 +102,7 @@ def check_together(
         problems.report(
             ("store",),
             "SQLite on a dyno loses everything at the next restart, because its disk is not kept; "
-            "run this where the disk is kept (PostgreSQL, which needs none, is not in this release yet)",
+            'use PostgreSQL (store = "postgresql://…"; the platform\'s own is in $DATABASE_URL), or run this where the disk is kept',
         )
     for name, settings in sources.items():
         if settings.max_body > root.limits.spool:
@@ -95,6 +131,9 @@ def _warnings(
         yield from _source_warnings(name, source, root.event_prefix)
     providers = {source.provider for source in sources.values()}
     for name, sink in sinks.items():
+        if sink.payload_links and not root.public_url:
+            yield f"[sinks.{name}] payload_links: without public_url nothing can be signed; links lead to admin_url"
+        yield from _condition_warnings(name, sink, root.event_prefix, sources)
         for glob in sink.sources:
             if sources and not any(fnmatchcase(source, glob) for source in sources):
                 yield f"[sinks.{name}] sources: {glob!r} matches no source; there are {', '.join(sources)}"

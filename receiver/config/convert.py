@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from msgspec import inspect
 
-from receiver.config.declared import described, fields_of, is_secret, nested_of
+from receiver.config.declared import MATCHES, described, fields_of, is_secret, nested_of
 from receiver.config.interpolate import FromEnvironment, Missing, Place
 from receiver.config.words import Problems, shown, unknown
 from receiver.contract.errors import ConfigError
@@ -32,7 +32,8 @@ def read_table(cls: type[SettingsT], table: Any, place: Place, problems: Problem
     values = {}
     for key, field in fields.items():
         if key in table:
-            values[field.name] = _Reader(problems, (*place, key), is_secret(field.kind)).read(field.kind, table[key])
+            reader = _Reader(problems, (*place, key), is_secret(field.kind), field.help)
+            values[field.name] = reader.read(field.kind, table[key])
         elif field.required:
             problems.report((*place, key), f"is missing: {field.help}")
     if len(problems.lines) > before or any(value is BAD for value in values.values()):
@@ -53,11 +54,12 @@ def checked(settings: SettingsT, place: Place, problems: Problems) -> SettingsT 
 class _Reader:
     """Reads the value of one key."""
 
-    def __init__(self, problems: Problems, place: Place, secret: bool) -> None:
+    def __init__(self, problems: Problems, place: Place, secret: bool, help_: str = "") -> None:
         self.problems = problems
         self.place = place
         self.secret = secret
         """What is found is not shown."""
+        self.help = help_
 
     def read(self, kind: inspect.Type, value: Any) -> Any:
         if isinstance(value, Missing):
@@ -127,7 +129,8 @@ class _Reader:
 
     def _bad(self, expected: str, value: Any) -> Any:
         found = "something else" if self.secret else shown(value)
-        self.problems.report(self.place, f"expected {expected}, found {found}")
+        meant = f": {self.help}" if MATCHES in expected and self.help else ""  # few read regular expressions
+        self.problems.report(self.place, f"expected {expected}, found {found}{meant}")
         return BAD
 
 

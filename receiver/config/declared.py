@@ -11,6 +11,9 @@ from msgspec import inspect
 from receiver.contract.errors import ConfigError
 from receiver.contract.settings import Secret, Settings
 
+MATCHES = "that matches"
+"""Goes before a regular expression where a kind of value is described."""
+
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """One setting as a class declares it."""
@@ -138,7 +141,7 @@ def _number(bound: float) -> str:
 
 def _text_bounds(kind: inspect.StrType) -> str:
     if kind.pattern:
-        return f" that matches {kind.pattern}"
+        return f" {MATCHES} {kind.pattern}"
     if kind.min_length == 1:
         return " that is not empty"
     return f" of at least {kind.min_length} characters" if kind.min_length else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from receiver.config.checks import check_sources, check_together, warnings_of
+from receiver.config.checks import check_conditions, check_sources, check_together, warnings_of
 from receiver.config.convert import BAD, read_table
 from receiver.config.declared import fields_of
 from receiver.config.interpolate import FromEnvironment, Place, interpolate
@@ -42,6 +42,7 @@ def build(
     check_sources(sources, registry, problems)
     if root is not None:
         check_together(root, sources, environ, problems)
+        check_conditions(root, sources, sinks, problems)
     problems.raise_any(str(path) if path else "configuration")
     assert root is not None
     settings = Config(path=path, root=root, sources=sources, sinks=sinks)

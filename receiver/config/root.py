@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from receiver.contract.errors import ConfigError
-from receiver.contract.settings import Secret, Settings, SinkSettings, SourceSettings, about
+from receiver.contract.settings import KEEP, Secret, Settings, SinkSettings, SourceSettings, about
 
 MIB = 1 << 20
 SHORTEST_TOKEN = 16
 """Characters; `hookscribe keygen` makes 43."""
 
-_TAKEN_PATHS = ("/hooks", "/media", "/healthz")
+_TAKEN_PATHS = ("/hooks", "/media", "/payloads", "/healthz")
 _ANY_HOST = ("0.0.0.0", "::", "")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password|passwd|secret|token)=[^&#\s'\"]*", re.IGNORECASE)
@@ -85,6 +85,20 @@ class RootSettings(Settings, frozen=True, kw_only=True):
     admin_token: Annotated[
         Secret | None, about("opens page and API; default: made at first start, kept beside the store")
     ] = None
+    seal_key: Annotated[
+        Secret | None,
+        about(
+            "encrypts the secrets that providers show once and Hookscribe keeps; "
+            "default: made when first needed, kept beside the store"
+        ),
+    ] = None
+    recordings: Annotated[
+        str | None,
+        about(
+            "folder for the recordings that POST /api/v1/jobs is sent, kept as long as their jobs; default: beside the store; "
+            "with PostgreSQL it has to be one that every process sees"
+        ),
+    ] = None
     event_prefix: Annotated[
         str,
         about('put before every event type with a dot, such as "com.example"', pattern=r"^$|^[\w-]+(\.[\w-]+)*$"),
@@ -93,6 +107,9 @@ class RootSettings(Settings, frozen=True, kw_only=True):
     grace: Annotated[float, about("seconds that work under way has to end at a stop", ge=0, le=3600)] = 20.0
     quarantine: Annotated[QuarantineSettings, about("what is kept of refused requests")] = QuarantineSettings()
     limits: Annotated[LimitSettings, about("bounds on memory, disk and time")] = LimitSettings()
+    audit_keep: Annotated[
+        str, about('how long the audit trail is kept: "365d", "4w" …, or "forever"', pattern=KEEP)
+    ] = "365d"
     log: Annotated[
         Literal["auto", "text", "json"], about('how log lines look; "auto": text on a terminal, else JSON')
     ] = "auto"
@@ -106,8 +123,9 @@ class RootSettings(Settings, frozen=True, kw_only=True):
         for key, url in (("public_url", self.public_url), ("admin_url", self.admin_url)):
             if url is not None:
                 _check_url(key, url)
-        if self.admin_token is not None:
-            check_token("admin_token", self.admin_token)
+        for key, token in (("admin_token", self.admin_token), ("seal_key", self.seal_key)):
+            if token is not None:
+                check_token(key, token)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,6 +167,8 @@ def _became(receipt: Row, mine: Mapping[int, Row]) -> Iterator[str]:
     for one in _outcomes(receipt):
         if one.get("as") in ("same", "less", "older"):
             yield f"no event: {one['transcript']} says {'more' if one['as'] == 'less' else 'it'} already"
+        elif one.get("as") == "more":
+            yield f"no event: {one['transcript']} was told before, and says more now"
         elif "progress" in one:
             yield f"no event: the job is {one['status']}"
         elif "ignored" in one:

@@ -54,13 +54,15 @@ from receiver.contract.errors import ConfigError
         ({"sources": {"a": 3}}, "[sources] a: expected a table, found 3"),
         ({"sources": []}, "sources: expected tables [sources.NAME], found a list"),
         ({"sinks": {"a": {"kind": "x"}}}, '[sinks.a] kind: "x": no kind of sink has this name; known are hose'),
+        ({"sinks": {"a": {"kind": "hose", "url": "x", "retry": [0, -5]}}}, "[sinks.a] retry: expected a number of at least 0 and up to 2592000, found -5"),
+        ({"sinks": {"a": {"kind": "hose", "url": "x", "retry": [1e30]}}}, "[sinks.a] retry: expected a number of at least 0 and up to 2592000, found 1e+30"),
         ({"sinks": {"a": {"kind": "hose"}}}, "[sinks.a] url: is missing: where it goes"),
         ({"listen": 5}, "listen: expected a table, found 5"),
         ({"listen": {"admin": "127.0.0.1:8080"}}, "[listen] admin: it is the same address as public; each needs its own port, or "),
         ({"listen": {"admin": "0.0.0.0:8080"}}, "[listen] admin: it is the same address as public; "),
         ({"listen": {"metrics": "127.0.0.1:8081"}}, "[listen] metrics: it is the same address as admin; each needs its own port"),
         ({"listen": {"admin": "/admin/"}}, '[listen] admin: as a path it looks like "/admin"'),
-        ({"listen": {"admin": "/hooks/x"}}, "[listen] admin: /hooks, /media, /healthz are the public listener's own"),
+        ({"listen": {"admin": "/hooks/x"}}, "[listen] admin: /hooks, /media, /payloads, /healthz are the public listener's own"),
         ({"store": "mysql://x"}, "store: expected sqlite:PATH (one colon, then the path) or postgresql://user@host/db"),
         ({"store": "sqlite:///x.db"}, "store: expected sqlite:PATH (one colon, then the path) or postgresql://"),
         ({"store": "sqlite::memory:"}, "store: expected sqlite:PATH (one colon, then the path) or postgresql://"),
@@ -77,6 +79,14 @@ from receiver.contract.errors import ConfigError
 def test_errors_name_table_and_key_and_what_is_allowed(document: dict[str, Any], message: str) -> None:
     """One thing that is wrong is one line, which begins with its table and key."""
     assert error(document, EMPTY="", LEVEL="loud").startswith(message)
+
+
+def test_an_expression_comes_with_words() -> None:
+    """Few read regular expressions, so the help of the setting says what is meant."""
+    document = {"sources": {"a": {"provider": "acme", "secrets": ["x" * 20], "keep": "90"}}}
+    assert error(document).endswith(
+        'found "90": how long everything of this source is kept: hours, days or weeks ("12h", "90d", "8w"), or "forever"'
+    )
 
 
 def test_all_errors_come_together() -> None:

@@ -69,11 +69,15 @@ async def test_results_that_say_nothing_new() -> None:
     transcript = encode(TRANSCRIPT, 5)
     outcome: list[dict[str, Any]] = [
         {"transcript": transcript, "version": 1, "as": "less"},
+        {"transcript": transcript, "version": 1, "as": "more"},
         {"progress": "7", "status": "queued"},
     ]
     done, line = await said(Holding([receipt(10, "normalized", outcome)]))
     assert done
-    assert line == f"by token → no event: {transcript} says more already, no event: the job is queued"
+    assert line == (
+        f"by token → no event: {transcript} says more already, no event: {transcript} was told before, and says more now, "
+        "no event: the job is queued"
+    )
 
 
 async def test_each_of_two_versions_has_its_own_event() -> None:

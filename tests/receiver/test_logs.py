@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -33,19 +32,22 @@ class Stderr:
 
 
 @pytest.fixture
-def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Stderr]:
-    """Give a stderr to look at, and put logging back as it was."""
-    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
-    handlers, level = root.handlers[:], root.level
-    yield Stderr(capsys)
-    root.handlers, access.disabled = handlers, False
-    root.setLevel(level)
-    structlog.reset_defaults()
+def stderr(capsys: pytest.CaptureFixture[str]) -> Stderr:
+    """Give a stderr to look at."""
+    return Stderr(capsys)
 
 
 def lines(stderr: Stderr) -> list[dict[str, Any]]:
     """Return the JSON lines that were written."""
     return [json.loads(line) for line in stderr.getvalue().splitlines()]
+
+
+def test_half_a_surrogate_pair_is_logged_too(stderr: Stderr) -> None:
+    """A reason may quote a name of the sender's; what has no UTF-8 form stands there as an escape."""
+    logs.configure("json", "info")
+    structlog.get_logger().warning("receipt.unreadable", reason="lone \ud800")
+    (line,) = lines(stderr)
+    assert line["reason"] == "lone \ud800"
 
 
 def test_a_step_is_one_line_of_json(stderr: Stderr) -> None:
@@ -96,6 +98,9 @@ def test_levels_below_are_not_written(stderr: Stderr, style: logs.Style) -> None
     log.warning("c")
     log.error("d")
     assert stderr.getvalue().count("\n") == 2
+    assert (logs.is_on("info"), logs.is_on("warning")) == (False, True)
+    logs.configure(style, "debug")
+    assert logs.is_on("debug")
 
 
 def test_a_kept_logger_follows_stderr_and_style(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:

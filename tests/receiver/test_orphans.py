@@ -11,6 +11,7 @@ from running_fakes import configured
 from receiver.contract.model import DeliveryState
 from receiver.orphans import tell_orphans
 from receiver.pipeline.outbox import Route
+from receiver.store.jobs import JobDoc, Jobs, JobState, NewJob
 from receiver.store.store import Store
 from receiver.testing.store import MIB, Clock, a_receipt, a_tried
 
@@ -47,6 +48,34 @@ async def test_orphans_are_told_one_line_each(store: Store, tmp_path: Path) -> N
     assert (source["event"], source["source"], source["received"]) == ("source.orphaned", "old", 1)
     assert source["show"] == "hookscribe receipts --source old --state received"
     assert source["oldest"]
+
+
+async def test_open_jobs_of_a_source_that_is_gone_are_told(store: Store, tmp_path: Path) -> None:
+    """By state, with the way out; those of a source that is there, and those that have ended, are not."""
+    jobs = Jobs(store)
+    made = [
+        ("old", JobState.SUBMITTED),
+        ("old", JobState.UNCERTAIN),
+        ("old", JobState.LOST),
+        ("acme", JobState.OVERDUE),
+    ]
+    for source, state in made:
+        job = NewJob(
+            id=store.ids.next(),
+            source=source,
+            provider="acme",
+            operation="transcription",
+            state=state,
+            owner=0,
+            doc=JobDoc(),
+        )
+        await jobs.add(job)
+    with structlog.testing.capture_logs() as lines:
+        await tell_orphans(store, configured(tmp_path), Clock()())
+    (told,) = lines
+    assert (told["event"], told["source"], told["submitted"], told["uncertain"]) == ("jobs.orphaned", "old", 1, 1)
+    assert "lost" not in told
+    assert told["show"] == "hookscribe jobs --source old"
 
 
 async def test_the_dead_alone_have_ways_out_of_their_own(store: Store, tmp_path: Path) -> None:

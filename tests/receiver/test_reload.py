@@ -12,7 +12,7 @@ from running_fakes import REGISTRY, TOKEN, Keeps, configured
 from receiver.contract.errors import ConfigError, NotFound
 from receiver.contract.model import InboundRequest
 from receiver.contract.proof import Refused
-from receiver.pipeline.reprocess import Meant
+from receiver.pipeline.operating.reprocess import Meant
 from receiver.reload import RELOADABLE, Names, changes, reload
 from receiver.runtime import Running, running
 from receiver.store.records import Kept

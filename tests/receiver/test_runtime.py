@@ -1,6 +1,7 @@
 """What runs in which role, alone and beside others, and how it ends."""
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 from pipeline_fakes import PATIENCE, until
 from running_fakes import REGISTRY, TOKEN, Keeps, configured
 
-from receiver.contract.errors import ConfigError, SchemaError, StoreError, StoreUnavailable
+from receiver.contract.errors import SchemaError, StoreError, StoreUnavailable
 from receiver.contract.model import InboundRequest
 from receiver.contract.proof import Refused
+from receiver.making import routes
 from receiver.pipeline import worker as worker_module
-from receiver.runtime import Running, opened, routes, running
+from receiver.runtime import Running, opened, running
+from receiver.store.lists import Lists
 from receiver.store.records import Kept
 from receiver.store.store import Store
 
@@ -35,6 +38,30 @@ async def test_a_callback_goes_all_the_way(tmp_path: Path) -> None:
         await until(lambda: Keeps.sent)
         assert await receive(run, b"1") == Kept(getattr(first, "id", 0), True)
     assert [one.event.type for one in Keeps.sent] == ["transcript.completed"]
+
+
+async def test_a_sink_gets_what_its_redaction_leaves(tmp_path: Path) -> None:
+    """The sink with the table sees masks, the one without it and the store the original."""
+    sinks = {"archive": {"kind": "keeps"}, "team": {"kind": "keeps", "redact": {"kinds": "email"}}}
+    config = configured(tmp_path, sinks=sinks)
+    async with running(config, REGISTRY) as run:
+        await receive(run, b"write to ann@example.com")
+        await until(lambda: len(Keeps.sent) == 2)
+    said = {one.sink: json.loads(one.event.data) for one in Keeps.sent}
+    assert said["archive"]["text"] == "write to ann@example.com"
+    assert (said["team"]["text"], said["team"]["redacted"]) == ("write to [email]", {"email": 1})
+    assert "redacted" not in said["archive"]
+
+
+async def test_what_came_is_found_soon(tmp_path: Path) -> None:
+    """The worker indexes by itself, behind the event."""
+    async with running(configured(tmp_path), REGISTRY) as run:
+        await receive(run, b"hello")
+        search = Lists(run.runtime.store.engine).search
+        async with asyncio.timeout(PATIENCE):
+            while not (await search.segments({"q": "hello"})).items:
+                await asyncio.sleep(0.01)
+    assert len(Keeps.sent) == 1
 
 
 async def test_what_is_refused_is_counted_and_kept_for_a_while(tmp_path: Path) -> None:
@@ -144,12 +171,20 @@ async def test_a_store_that_is_none_is_refused_and_leaves_no_thread(tmp_path: Pa
     await until(lambda: not set(threading.enumerate()) - before, "the end of every thread")
 
 
-async def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
-    """Which stores this release knows is said."""
-    config = configured(tmp_path, store="postgresql://user@host/db")
-    with pytest.raises(ConfigError, match="use sqlite:PATH"):
+async def test_a_store_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """The folder is named, and what to do about it."""
+    with pytest.raises(StoreUnavailable, match=r"absent: make that folder"):
+        async with running(configured(tmp_path / "absent"), REGISTRY):
+            pass
+
+
+async def test_a_database_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    """Where it is looked for is said, and its password is not."""
+    config = configured(tmp_path, store="postgresql://user:canary-password@127.0.0.1:1/db")
+    with pytest.raises(StoreUnavailable, match=r"127.0.0.1:1/db: connection failed.*refused") as told:
         async with running(config, REGISTRY):
             pass
+    assert "canary" not in str(told.value)
 
 
 def test_routes_are_those_of_the_sinks(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Asking providers: the guarded httpx client, and what drives a provider's generators with it."""
