@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -86,7 +87,7 @@ class Site:
             text += _WEBHOOK.format(url=hook, secret=self.secret.value, timeout=timeout, retry=retry)
         self._settings = folder / "hookscribe.toml"
         self._settings.write_text(text)
-        _install_plugin(folder / "plugin")
+        install_plugin(folder / "plugin", "1.0", "system.provider:Calls")
         self._logs = 0
         self._receiving: Process | None = None
 
@@ -246,9 +247,11 @@ async def serving(
         await process.kill()
 
 
-def _install_plugin(folder: Path) -> None:
-    """Make what an installer leaves of a third party's distribution: its entry point."""
-    info = folder / "hookscribe_calls-1.0.dist-info"
+def install_plugin(folder: Path, version: str, target: str) -> None:
+    """Make what an installer leaves of a third party's distribution, its entry point, in place of another version's."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    info = folder / f"hookscribe_calls-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hookscribe-calls\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[hookscribe.providers]\ncalls = system.provider:Calls\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: hookscribe-calls\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[hookscribe.providers]\ncalls = {target}\n")

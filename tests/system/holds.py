@@ -1,11 +1,12 @@
 """What must hold after anything: nothing acknowledged is lost, doubled, or out of order."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from receiver.store.ids import RECEIPT, decode
-from system.harness import Process, Site, until
+from system.harness import PATIENCE, Process, Site, until
 from system.hook import Hook
 from system.sender import Acknowledged
 
@@ -18,7 +19,7 @@ SELECT (SELECT count(*) FROM receipts WHERE state IN ('received', 'confirming'))
 """
 
 
-async def settled(site: Site, process: Process) -> None:
+async def settled(site: Site, process: Process, patience: float = PATIENCE) -> None:
     """Wait until nothing is left to be done."""
 
     def done() -> bool:
@@ -26,9 +27,14 @@ async def settled(site: Site, process: Process) -> None:
         return site.rows(_OPEN) == [(0, 0, 0)]
 
     try:
-        await until(done, "everything to be delivered")
+        await until(done, "everything to be delivered", patience)
     except AssertionError as error:
-        raise AssertionError(f"{error}; open: {site.rows(_OPEN)}\n{process.output()[-4000:]}") from None
+        raise AssertionError(f"{error}; open: {site.rows(_OPEN)}, {_stuck(site)}\n{process.output()[-4000:]}") from None
+
+
+def _stuck(site: Site) -> str:
+    deliveries = "SELECT sink, state, min(attempts), max(attempts), worker, min(next_at), max(next_at), count(*) FROM deliveries GROUP BY 1, 2, 5"
+    return f"{site.rows(deliveries)}, {site.rows('SELECT * FROM sinks')}, now {time.time():.3f}"
 
 
 def everything_holds(

@@ -12,8 +12,8 @@ import msgspec
 
 from receiver.contract.model import Receipt, Result, Verdict
 from receiver.contract.provider import Provider
+from receiver.making import sources
 from receiver.registry import fixtures
-from receiver.runtime import sources
 from receiver.testing.fixtures import load_case
 from system.harness import Site, until
 

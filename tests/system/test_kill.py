@@ -24,7 +24,10 @@ async def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
         hook.fails_every = 97
         process = await Process.start(site)
         async with load(site) as sender:
-            for _ in range(KILLS):
+            for number in range(KILLS):
+                if number % 2:
+                    await process.started()
+                    await sender.goes_on(20)
                 process = await _killed_at_random(site, process)
             await process.started()
             await sender.goes_on(20)

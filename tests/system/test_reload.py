@@ -132,6 +132,7 @@ async def test_a_new_sink_gets_the_old_events(tmp_path: Path) -> None:
     async with serving(site) as process:
         sender = Sender(site.address)
         await sender.send(Factory(site).call("old", 5))
+        await settled(site, process)
         site.add_settings(f'[sinks.new]\nkind = "jsonl"\npath = "{tmp_path}/new.jsonl"\n')
         await reloaded(process)
         await settled(site, process)

@@ -34,6 +34,7 @@ async def test_kills_of_either_process_lose_nothing(tmp_path: Path) -> None:
                     worker = await Process.start(site, "worker")
             await web.started()
             await worker.started()
+            await sender.goes_on(60)
         try:
             await settled(site, worker)
             everything_holds(site, sender.acknowledged, hook)

@@ -177,6 +177,10 @@ class AcmeChat(Sink[AcmeChatSettings]):
         assert_type(self.ports.links, str | None)
         assert_type(self.ports.now(), float)
 
+    def largest(self) -> int | None:
+        """As the other side says."""
+        return 262_144
+
     async def open(self) -> None:
         """Connect."""
 
@@ -188,6 +192,8 @@ class AcmeChat(Sink[AcmeChatSettings]):
         """Let go."""
 
     async def _send(self, event: Event) -> SendOutcome:
+        assert_type(await self.ports.memory.get("thread"), str | None)
+        await self.ports.memory.put("thread", "1")
         try:
             answer = await self.ports.http.post(
                 self.settings.url.value, body=event.cloudevent(), headers={}, timeout=5.0, allow_private=False
