@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find receiver handlers fixtures -type f -not -name '*.pyc')
 ARGS ?=
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-sinks screenshots clean
 
 # A receiver with every provider's recorded callbacks, sent over HTTP with real proofs. ARGS=--once ends by itself.
 demo: $(VENV)/.installed
@@ -14,7 +14,8 @@ demo: $(VENV)/.installed
 # All tests, against the built wheel. A test that needs a service which is not here is skipped with its reason.
 test: $(VENV)/.tested
 	$(BIN)/python -m coverage erase
-	$(BIN)/pytest --cov --cov-report= $(ARGS)
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # Everything that CI checks, without the tests.
@@ -31,6 +32,14 @@ format: $(VENV)/.tested
 # Receiving, measured against a bare framework route in the same run; needs wrk (Debian: apt-get install wrk).
 bench: $(VENV)/.tested
 	$(BIN)/python tests/bench/receive.py $(ARGS)
+
+# Draining waiting events into each queue, against its client library's own fastest confirmed loop in the same run.
+bench-sinks: $(VENV)/.tested
+	PYTHONPATH=tests:tests/bench $(BIN)/python -m sinks $(ARGS)
+
+# The pages as pictures for README and docs; needs Chromium (Debian: apt-get install --no-install-recommends chromium).
+screenshots: $(VENV)/.tested
+	PYTHONPATH=tests $(BIN)/python tests/browser/screenshots.py docs/images
 
 clean:
 	rm -rf $(VENV) dist build .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
