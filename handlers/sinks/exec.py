@@ -76,6 +76,7 @@ class Exec(Sink[ExecSettings]):
             _kill_group(transport)
             await _soon(watch.exited)
             transport.close()
+            await _soon(watch.ended)  # what it did not read is being written until its end is noticed
 
     async def _start(self, delivery: Delivery) -> "_Running":
         starting = asyncio.create_task(
@@ -129,6 +130,7 @@ class _Watch(asyncio.SubprocessProtocol):
     def __init__(self) -> None:
         self.exited = asyncio.Event()
         self.silent = asyncio.Event()
+        self.ended = asyncio.Event()
         self.said = b""
         """The end of its standard error."""
 
@@ -146,6 +148,11 @@ class _Watch(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Note the end of it."""
         self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of it and of all its pipes."""
+        del exc
+        self.ended.set()
 
 
 _Running = tuple[asyncio.SubprocessTransport, _Watch]

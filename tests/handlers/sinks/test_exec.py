@@ -142,6 +142,20 @@ def test_the_loop_of_serve_runs_it_as_well() -> None:
     assert uvloop.run(ends("sleep 61 & echo no >&2; exit 75")) == TryLater(reason="exit status 75: no")
 
 
+def test_nothing_of_a_command_is_open_once_it_is_judged() -> None:
+    """Its pipes are closed by then, the one too that it did not read: a loop that ended right after it found one busy."""
+    large = sample_delivery(sample_event(grow_to=3_000_000))
+
+    async def left(script: str) -> set[Path]:
+        await made("cat > /dev/null").send([sample_delivery()])
+        before = set(Path("/proc/self/fd").iterdir())
+        await made(script).send([large])
+        return set(Path("/proc/self/fd").iterdir()) - before
+
+    assert uvloop.run(left("exec 3<&0; sleep 61 & sleep 0.1; exit 75")) == set()
+    assert asyncio.run(left("exec 3<&0; setsid sleep 0.5 2>&- & sleep 0.1; exit 75")) == set()
+
+
 def test_a_command_that_ends_before_it_is_given_the_event_is_judged_by_its_status() -> None:
     """Its input is closed by then, which is no fault: neither of a command that is done nor of one that refuses."""
 
