@@ -14,6 +14,7 @@ from receiver.contract.model import Notice, Outcome, Receipt, Result
 from receiver.contract.provider import Provider
 from receiver.pipeline.histogram import SECONDS, Histogram
 from receiver.pipeline.joining import KnownJobs, call_key, wanted
+from receiver.pipeline.keeping import receipt_of
 from receiver.pipeline.offload import ChildDied, Offload
 from receiver.pipeline.outbox import Outbox, Plan
 from receiver.pipeline.roles import ruled

@@ -7,7 +7,7 @@ import pytest
 from studio_running import StudioWorld, studio_world
 
 from receiver.contract.errors import ProviderBusy
-from receiver.contract.model import Headers, Verdict
+from receiver.contract.model import Headers, Outcome, Receipt, Verdict
 from receiver.pipeline.keeping import JOB_ID_HEADER
 from receiver.store.records import StoredReceipt, pack_headers
 
@@ -36,8 +36,12 @@ async def test_a_sender_cannot_say_what_is_read_again_by_a_header_of_ours(
     headers = pack_headers(((b"x", b"y"), (JOB_ID_HEADER, b"\xff")))
     async with studio_world(tmp_path, store=store_url, confirms=True) as one:
         seen: list[Headers] = []
-        studio = one.run.sources["studio"]
-        monkeypatch.setattr(studio, "normalize", lambda receipt: seen.append(receipt.headers) or ())
+
+        def normalize(receipt: Receipt) -> tuple[Outcome, ...]:
+            seen.append(receipt.headers)
+            return ()
+
+        monkeypatch.setattr(one.run.asks.callers.sources["studio"], "normalize", normalize)
         await one.run.asks.reread.ask(msgspec.structs.replace(came(one), headers=headers))
         assert seen == [((b"x", b"y"),)]
 
