@@ -187,8 +187,7 @@ async def _read(answer: aiohttp.ClientResponse) -> HttpAnswer:
         body += piece
     if not answer.content.at_eof():
         answer.close()
-    headers = {name.lower(): answer.headers[name] for name in answer.headers}  # of several, the first
-    return HttpAnswer(status=answer.status, headers=headers, body=bytes(body))
+    return HttpAnswer(status=answer.status, headers=answer.headers, body=bytes(body))
 
 
 def _certificate(error: Any) -> str:

@@ -35,7 +35,7 @@ SendOutcome = Delivered | TryLater | Rejected
 
 
 class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to an outgoing request; the body is cut at the client's bound. Header names are lower case."""
+    """An answer to an outgoing request; the body is cut at the client's bound. Headers are read by lower-case names."""
 
     status: int
     headers: Mapping[str, str]

@@ -7,23 +7,21 @@ what it still held, and the next batch gets a new one: so nothing is sent behind
 import asyncio
 import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from handlers.sinks.kafka.message import record
+from handlers.sinks.kafka.message import Record, record, size_of
+from handlers.sinks.kafka.parts import Part, parted
 from handlers.sinks.kafka.producing import cut, ended, started
 from handlers.sinks.kafka.settings import KafkaSettings
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import Delivery
-from receiver.contract.sink import Delivered, NotReady, Rejected, SendOutcome, Sink, SinkPorts, TryLater
+from receiver.contract.sink import NotReady, Rejected, SendOutcome, Sink, SinkPorts, TryLater
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
 _BESIDE = 1024
 """Bytes of a request that are no event: its frame, key and headers."""
-
-Started = asyncio.Future[Any] | SendOutcome
-"""A record on its way, or how it already ended."""
 
 
 class Kafka(Sink[KafkaSettings]):
@@ -60,17 +58,17 @@ class Kafka(Sink[KafkaSettings]):
                 producer = await self._ready()
         except (TimeoutError, OSError, ValueError, _kafka_error()) as error:
             return [TryLater(reason=f"cannot produce to Kafka: {_said(error)}")] * len(deliveries)
-        begun: list[Started] = []
+        outcomes: list[SendOutcome | None] = [None] * len(deliveries)
+        parts: list[Part] = []
         try:
-            await self._produce(producer, deliveries, begun, until)
-            outcomes = [self._outcome(item) for item in begun]
-            outcomes += [TryLater(reason="Kafka took no more in time")] * (len(deliveries) - len(begun))
-            return await self._alone(producer, deliveries, outcomes, until)
+            await self._produce(producer, [*enumerate(deliveries)], outcomes, parts, until)
+            await self._alone(producer, deliveries, outcomes, parts, until)
+            return [TryLater(reason="Kafka took no more in time") if one is None else one for one in outcomes]
         except asyncio.CancelledError:
             self._suspect = True
             raise
         finally:
-            self._forget(producer, begun)
+            self._forget(producer, parts)
 
     async def close(self) -> None:
         """Let go of the producer, within seconds whatever the brokers do."""
@@ -87,72 +85,89 @@ class Kafka(Sink[KafkaSettings]):
             return self._producer
 
     async def _produce(
-        self, producer: "AIOKafkaProducer", deliveries: Sequence[Delivery], begun: list[Started], until: float
+        self,
+        producer: "AIOKafkaProducer",
+        deliveries: Sequence[tuple[int, Delivery]],
+        outcomes: list[SendOutcome | None],
+        parts: list[Part],
+        until: float,
     ) -> None:
-        """Begin as many as there is time for, and wait until they ended or time is up."""
+        """Begin as many as there is time for, and wait until they ended or time is up; say what became of each."""
+        begun: list[Part] = []
         try:
             async with asyncio.timeout_at(until):
-                for delivery in deliveries:
-                    begun.append(await self._begin(producer, delivery))  # noqa: PERF401 -- kept where time is up
-                for item in begun:  # those of one request end together: few are waited for
-                    if isinstance(item, asyncio.Future) and not item.done():
-                        await asyncio.wait([item])
+                partitions = sorted(await producer.partitions_for(self.settings.topic))
+                begun = parted(producer, partitions, self._records(deliveries, outcomes))
+                parts += begun
+                for part in begun:
+                    await part.begin(producer, self.settings.topic)
+                for part in begun:  # those of one request end together: few are waited for
+                    if part.future is not None and not part.future.done():
+                        await asyncio.wait([part.future])
         except TimeoutError:
             self._suspect = True
-
-    async def _begin(self, producer: "AIOKafkaProducer", delivery: Delivery) -> Started:
-        from aiokafka.errors import MessageSizeTooLargeError  # noqa: PLC0415 -- an extra
-
-        one = record(delivery.event, self.settings.mode)
-        try:
-            future: asyncio.Future[Any] = await producer.send(
-                self.settings.topic, one.value, key=one.key, headers=one.headers
-            )
-        except MessageSizeTooLargeError:
-            return _too_large(len(one.value), "max_request_size")
         except _kafka_error() as error:
             self._suspect = True
-            return TryLater(reason=_said(error))
-        return future
+            _told(outcomes, [part for part in begun if part.future is None], TryLater(reason=_said(error)))
+        for part in begun:
+            self._judge(part, outcomes)
 
-    def _outcome(self, item: Started) -> SendOutcome:
-        if not isinstance(item, asyncio.Future):
-            return item
-        if not item.done():
+    def _records(
+        self, deliveries: Sequence[tuple[int, Delivery]], outcomes: list[SendOutcome | None]
+    ) -> list[tuple[int, Record]]:
+        """Return the record of each, but for those that are too large."""
+        records = []
+        for place, delivery in deliveries:
+            one = record(delivery.event, self.settings.mode)
+            if size_of(one) > self.settings.max_request_size:
+                outcomes[place] = _too_large(len(one.value), "max_request_size")
+            else:
+                records.append((place, one))
+        return records
+
+    def _judge(self, part: Part, outcomes: list[SendOutcome | None]) -> None:
+        if part.future is None:
+            return
+        if not part.future.done():
             self._suspect = True
-            return TryLater(reason="Kafka did not acknowledge in time")
-        if (error := item.exception()) is None:
-            kept = item.result()
-            at = f" offset {kept.offset}" if kept.offset >= 0 else ", which had it already"
-            return Delivered(detail=f"partition {kept.partition}{at}")
-        self._suspect = True
-        return _OVERSIZE if _is_oversize(error) else TryLater(reason=_said(error))
+            _told(outcomes, [part], TryLater(reason="Kafka did not acknowledge in time"))
+        elif (error := part.future.exception()) is None:
+            for place, outcome in zip(part.places, part.delivered(), strict=True):
+                outcomes[place] = outcome
+        else:
+            self._suspect = True
+            _told(outcomes, [part], _OVERSIZE if _is_oversize(error) else TryLater(reason=_said(error)))
 
     async def _alone(
         self,
         producer: "AIOKafkaProducer",
         deliveries: Sequence[Delivery],
-        outcomes: list[SendOutcome],
+        outcomes: list[SendOutcome | None],
+        parts: list[Part],
         until: float,
-    ) -> list[SendOutcome]:
+    ) -> None:
         """Send those that the brokers found too large again, each by itself: together they may have been, not each."""
-        for index, delivery in enumerate(deliveries):
-            if outcomes[index] is not _OVERSIZE:
+        for place, delivery in enumerate(deliveries):
+            if outcomes[place] is not _OVERSIZE:
                 continue
-            begun: list[Started] = []
             if len(deliveries) > 1:
-                await self._produce(producer, [delivery], begun, until)
-                outcomes[index] = self._outcome(begun[0]) if begun else TryLater(reason="Kafka took no more in time")
-            if outcomes[index] is _OVERSIZE:
-                outcomes[index] = _too_large(len(delivery.event.cloudevent()), "the topic's max.message.bytes")
-        return outcomes
+                outcomes[place] = None
+                await self._produce(producer, [(place, delivery)], outcomes, parts, until)
+            if outcomes[place] is _OVERSIZE:
+                outcomes[place] = _too_large(len(delivery.event.cloudevent()), "the topic's max.message.bytes")
 
-    def _forget(self, producer: "AIOKafkaProducer", begun: Sequence[Started]) -> None:
+    def _forget(self, producer: "AIOKafkaProducer", parts: Sequence[Part]) -> None:
         if self._suspect:
             cut(producer)
-        for item in begun:
-            if isinstance(item, asyncio.Future):
-                item.cancel()
+        for part in parts:
+            if part.future is not None:
+                part.future.cancel()
+
+
+def _told(outcomes: list[SendOutcome | None], parts: Sequence[Part], outcome: SendOutcome) -> None:
+    for part in parts:
+        for place in part.places:
+            outcomes[place] = outcome
 
 
 _OVERSIZE = TryLater(reason="together too large")

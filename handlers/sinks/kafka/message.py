@@ -24,3 +24,8 @@ def record(event: Event, mode: Literal["structured", "binary"]) -> Record:
     headers: Headers = [("content-type", attributes.pop("datacontenttype").encode())]
     headers += [(f"ce_{name}", text.encode("utf-8", "replace")) for name, text in attributes.items()]
     return Record(key, event.data, headers)
+
+
+def size_of(one: Record) -> int:
+    """Return the bytes of a record's key, value and headers."""
+    return len(one.key or b"") + len(one.value) + sum(len(name) + len(value) for name, value in one.headers)

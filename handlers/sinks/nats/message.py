@@ -68,13 +68,11 @@ def _provider(data: bytes) -> str:
 
 
 def headers_of(event: Event, stream: str) -> dict[str, str]:
-    """Return the message's headers: its id for the stream, the content type, and the CloudEvents attributes."""
-    attributes = {f"ce-{name}": _value(text) for name, text in event.attributes().items()}
+    """Return the message's headers: its id for the stream, and the content type; CloudEvents attributes are in the body."""
     return {
         "Nats-Msg-Id": _value(event.id),
         "Nats-Expected-Stream": stream,
         "content-type": "application/cloudevents+json",
-        **attributes,
     }
 
 
