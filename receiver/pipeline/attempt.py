@@ -121,7 +121,7 @@ def is_cancelled(error: BaseException) -> bool:
 def _is_outcome(outcome: Any) -> bool:
     """Say whether a sink's answer is one, also inside: sinks are other people's code."""
     if isinstance(outcome, Delivered):
-        return isinstance(outcome.detail, str | None)
+        return outcome.detail is None or isinstance(outcome.detail, str)
     if not isinstance(outcome, TryLater | Rejected):
         return False
     after: Any = outcome.after if isinstance(outcome, TryLater) else None
@@ -137,4 +137,6 @@ def why(error: BaseException) -> str:
 
 def cut(text: str | None) -> str | None:
     """Return a reason as it is kept: bounded, and UTF-8."""
-    return text[:_DETAIL].encode("utf-8", "replace").decode() if text else None
+    if not text:
+        return None
+    return text[:_DETAIL] if text.isascii() else text[:_DETAIL].encode("utf-8", "replace").decode()

@@ -75,7 +75,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._ready: deque[DueDelivery] = deque()
-        self._endings = Endings(store, buried=self._buried, wake=self._wake_if_low, busy=self._is_busy)
+        self._endings = Endings(store, buried=self._buried, wake=self._written, busy=self._is_busy)
         self._bytes = 0
         self._ahead = 0
         self._more = False
@@ -152,10 +152,10 @@ class Runner:
             if (wait := self._pace.wait()) > 0:
                 return min(_POLL, wait)
             if not self._ready:
-                await self._claim(self._free())
+                await self._claim(self._free(), deep=not self._endings.busy)
             self._start_ready()
         if self._more and self._sending and self._is_low() and self._is_steady():
-            await self._claim(self._most)
+            await self._claim(self._most, deep=False)
         if self._free() <= 0:
             return self._until_probe()
         return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
@@ -176,6 +176,10 @@ class Runner:
     def _is_busy(self) -> bool:
         """Say whether there is so much to send that nobody waits for what ended."""
         return len(self._ready) > self._sink.batch and not self._stopping
+
+    def _written(self) -> None:
+        self._more = self._more or self._in_order  # what ended held back what follows in its call
+        self._wake_if_low()
 
     def _wake_if_low(self) -> None:
         if self._is_low() or not self._is_steady():
@@ -200,7 +204,8 @@ class Runner:
             self._let_go(self._ready)
             self._ready.clear()
 
-    async def _claim(self, free: int) -> None:
+    async def _claim(self, free: int, *, deep: bool) -> None:
+        """Take what is due; not `deep`: nothing far behind calls that wait, which costs time while others are sent."""
         room = _CLAIM_BYTES - self._bytes
         if room <= 0 or len(self._endings) >= _UNWRITTEN or self._stopping or not await self._is_sure():
             return
@@ -209,11 +214,11 @@ class Runner:
         self._let_go_lost()
         self._taken_by = self._store.start
         self._doubtful = True
-        due = await self._store.due(self.name, limit, in_order=self._in_order, max_bytes=room)
+        due = await self._store.due(self.name, limit, in_order=self._in_order, deep=deep, max_bytes=room)
         self._doubtful = False
         self._bytes += sum([len(row.data) for row in due])
         self._ready.extend(due)
-        self._more = len(due) == limit and self._is_steady()
+        self._more = 2 * len(due) >= limit and self._is_steady()
         if limit > 1 and self.health.state is not SinkState.RUNNING:
             self._give_back()  # it tripped meanwhile
 

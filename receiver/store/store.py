@@ -256,12 +256,14 @@ class Store:
 
     # Delivering
 
-    async def due(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
+    async def due(
+        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool = True
+    ) -> list[DueDelivery]:
         """Take deliveries of a sink whose time has come; their attempts count from now on.
 
         At most `limit`, and no more than `max_bytes` of events, but always one. The rows' `attempts` are those before.
         """
-        found = await self._found(sink, limit, in_order=in_order, max_bytes=max_bytes)
+        found = await self._found(sink, limit, in_order=in_order, max_bytes=max_bytes, deep=deep)
         ids = [delivery.id for delivery in found]
         if not ids:
             return []
@@ -271,12 +273,14 @@ class Store:
         taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
         return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
 
-    async def _found(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
+    async def _found(
+        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool
+    ) -> list[DueDelivery]:
         """Return what could be taken; a large event is read by itself, so that what is in memory stays bounded."""
         asked = {"sink": sink, "now": self.now_ms(), "limit": limit, "inline": _INLINE}
         if in_order:
             rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _WINDOW * limit})
-            if len(rows) < max(1, limit // _FEW):  # behind calls that wait there may be others
+            if deep and len(rows) < max(1, limit // _FEW):  # behind calls that wait there may be others
                 rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _ALL})
         else:
             rows = await self._waiting("due_deliveries", asked)

@@ -1,7 +1,8 @@
 """Sink kafka: events into a Kafka topic, keyed by call, from an idempotent producer, acknowledged by all replicas.
 
 A batch is handed to the producer in one go and waited for together. Where it does not end well the producer goes, with
-what it still held, and the next batch gets a new one: so nothing is sent behind our back after it counted as failed.
+what it still held, and the next batch gets a new one: so nothing is sent behind our back after it counted as failed, and
+no number is missing in what the brokers count of an idempotent producer's records.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ class Kafka(Sink[KafkaSettings]):
 
     Settings = KafkaSettings
     order: ClassVar[Literal["call", "none"]] = "call"
-    batch: ClassVar[int] = 512
+    batch: ClassVar[int] = 1024
 
     def __init__(self, name: str, settings: KafkaSettings, ports: SinkPorts) -> None:
         super().__init__(name, settings, ports)
@@ -51,24 +52,20 @@ class Kafka(Sink[KafkaSettings]):
             raise NotReady(f"cannot produce to Kafka: {_said(error)}") from None
 
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SendOutcome]:
-        """Hand all to the producer, then wait for all acknowledgements."""
+        """Hand all to the producer, then wait for all acknowledgements.
+
+        What the brokers found too large is sent again, each by itself: together they may have been, not each.
+        """
         until = asyncio.get_running_loop().time() + self.settings.timeout * 0.9
-        try:
-            async with asyncio.timeout_at(until):
-                producer = await self._ready()
-        except (TimeoutError, OSError, ValueError, _kafka_error()) as error:
-            return [TryLater(reason=f"cannot produce to Kafka: {_said(error)}")] * len(deliveries)
-        outcomes: list[SendOutcome | None] = [None] * len(deliveries)
-        parts: list[Part] = []
-        try:
-            await self._produce(producer, [*enumerate(deliveries)], outcomes, parts, until)
-            await self._alone(producer, deliveries, outcomes, parts, until)
-            return [TryLater(reason="Kafka took no more in time") if one is None else one for one in outcomes]
-        except asyncio.CancelledError:
-            self._suspect = True
-            raise
-        finally:
-            self._forget(producer, parts)
+        outcomes: list[SendOutcome] = [_LATE] * len(deliveries)
+        await self._once([*enumerate(deliveries)], outcomes, until)
+        for place, delivery in enumerate(deliveries):
+            if outcomes[place] is _OVERSIZE and len(deliveries) > 1:
+                outcomes[place] = _LATE
+                await self._once([(place, delivery)], outcomes, until)
+            if outcomes[place] is _OVERSIZE:
+                outcomes[place] = _too_large(len(delivery.event.cloudevent()), "the topic's max.message.bytes")
+        return outcomes
 
     async def close(self) -> None:
         """Let go of the producer, within seconds whatever the brokers do."""
@@ -84,36 +81,39 @@ class Kafka(Sink[KafkaSettings]):
                 self._producer = await started(self.settings, self.name)
             return self._producer
 
-    async def _produce(
-        self,
-        producer: "AIOKafkaProducer",
-        deliveries: Sequence[tuple[int, Delivery]],
-        outcomes: list[SendOutcome | None],
-        parts: list[Part],
-        until: float,
+    async def _once(
+        self, deliveries: Sequence[tuple[int, Delivery]], outcomes: list[SendOutcome], until: float
     ) -> None:
-        """Begin as many as there is time for, and wait until they ended or time is up; say what became of each."""
-        begun: list[Part] = []
+        """Say what became of each after one try, until a moment of the loop's clock; the places of others stay."""
+        parts: list[Part] = []
+        try:
+            async with asyncio.timeout_at(until):
+                producer = await self._ready()
+        except (TimeoutError, OSError, ValueError, _kafka_error()) as error:
+            _told(outcomes, [place for place, _ in deliveries], f"cannot produce to Kafka: {_said(error)}")
+            return
         try:
             async with asyncio.timeout_at(until):
                 partitions = sorted(await producer.partitions_for(self.settings.topic))
-                begun = parted(producer, partitions, self._records(deliveries, outcomes))
-                parts += begun
-                for part in begun:
+                parts = parted(producer, partitions, self._records(deliveries, outcomes))
+                for part in parts:
                     await part.begin(producer, self.settings.topic)
-                for part in begun:  # those of one request end together: few are waited for
-                    if part.future is not None and not part.future.done():
-                        await asyncio.wait([part.future])
+                for part in parts:  # those of one request end together: few are waited for
+                    await part.ended()
         except TimeoutError:
             self._suspect = True
         except _kafka_error() as error:
             self._suspect = True
-            _told(outcomes, [part for part in begun if part.future is None], TryLater(reason=_said(error)))
-        for part in begun:
-            self._judge(part, outcomes)
+            _told(outcomes, [place for part in parts if part.future is None for place in part.places], _said(error))
+        except asyncio.CancelledError:
+            self._suspect = True
+            raise
+        finally:
+            self._judge(parts, outcomes)
+            self._forget(producer, parts)
 
     def _records(
-        self, deliveries: Sequence[tuple[int, Delivery]], outcomes: list[SendOutcome | None]
+        self, deliveries: Sequence[tuple[int, Delivery]], outcomes: list[SendOutcome]
     ) -> list[tuple[int, Record]]:
         """Return the record of each, but for those that are too large."""
         records = []
@@ -125,36 +125,19 @@ class Kafka(Sink[KafkaSettings]):
                 records.append((place, one))
         return records
 
-    def _judge(self, part: Part, outcomes: list[SendOutcome | None]) -> None:
-        if part.future is None:
-            return
-        if not part.future.done():
-            self._suspect = True
-            _told(outcomes, [part], TryLater(reason="Kafka did not acknowledge in time"))
-        elif (error := part.future.exception()) is None:
-            for place, outcome in zip(part.places, part.delivered(), strict=True):
-                outcomes[place] = outcome
-        else:
-            self._suspect = True
-            _told(outcomes, [part], _OVERSIZE if _is_oversize(error) else TryLater(reason=_said(error)))
-
-    async def _alone(
-        self,
-        producer: "AIOKafkaProducer",
-        deliveries: Sequence[Delivery],
-        outcomes: list[SendOutcome | None],
-        parts: list[Part],
-        until: float,
-    ) -> None:
-        """Send those that the brokers found too large again, each by itself: together they may have been, not each."""
-        for place, delivery in enumerate(deliveries):
-            if outcomes[place] is not _OVERSIZE:
+    def _judge(self, parts: Sequence[Part], outcomes: list[SendOutcome]) -> None:
+        for part in parts:
+            if part.future is None:
                 continue
-            if len(deliveries) > 1:
-                outcomes[place] = None
-                await self._produce(producer, [(place, delivery)], outcomes, parts, until)
-            if outcomes[place] is _OVERSIZE:
-                outcomes[place] = _too_large(len(delivery.event.cloudevent()), "the topic's max.message.bytes")
+            if not part.future.done():
+                self._suspect = True
+                _told(outcomes, part.places, "Kafka did not acknowledge in time")
+            elif (error := part.future.exception()) is None:
+                for place, outcome in zip(part.places, part.delivered(), strict=True):
+                    outcomes[place] = outcome
+            else:
+                self._suspect = True
+                _told(outcomes, part.places, _OVERSIZE if _is_oversize(error) else _said(error))
 
     def _forget(self, producer: "AIOKafkaProducer", parts: Sequence[Part]) -> None:
         if self._suspect:
@@ -164,13 +147,14 @@ class Kafka(Sink[KafkaSettings]):
                 part.future.cancel()
 
 
-def _told(outcomes: list[SendOutcome | None], parts: Sequence[Part], outcome: SendOutcome) -> None:
-    for part in parts:
-        for place in part.places:
-            outcomes[place] = outcome
-
-
+_LATE = TryLater(reason="Kafka took no more in time")
 _OVERSIZE = TryLater(reason="together too large")
+
+
+def _told(outcomes: list[SendOutcome], places: Sequence[int], why: str | TryLater) -> None:
+    outcome = TryLater(reason=why) if isinstance(why, str) else why
+    for place in places:
+        outcomes[place] = outcome
 
 
 def _too_large(size: int, limit: str) -> Rejected:

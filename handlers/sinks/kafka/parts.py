@@ -37,6 +37,11 @@ class Part:
         self.builder.close()
         self.future = await producer.send_batch(self.builder, topic, partition=self.partition)
 
+    async def ended(self) -> None:
+        """Wait until the brokers have answered."""
+        if self.future is not None and not self.future.done():
+            await asyncio.wait([self.future])
+
     def delivered(self) -> list[SendOutcome]:
         """Return what became of each record, where the brokers have taken all."""
         first = self.future.result().offset if self.future else -1

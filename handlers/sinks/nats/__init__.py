@@ -188,10 +188,8 @@ class Nats(Sink[NatsSettings]):
         """Start one; nats-py swallows cancellations in places, so they are looked for here."""
         event = delivery.event
         body, headers = event.cloudevent(), headers_of(event, self.settings.stream)
-        size = len(body) + size_of(headers)
-        if size > client.max_payload:
-            reason = f"{size} bytes are more than the server's max_payload, {client.max_payload}"
-            batch.add(Rejected(reason=reason))
+        if len(body) + _HEADERS > client.max_payload < (size := len(body) + size_of(headers)):
+            batch.add(Rejected(reason=f"{size} bytes are more than the server's max_payload, {client.max_payload}"))
             return
         if not client.is_connected or asyncio.get_running_loop().time() > until:
             self._suspect = True

@@ -28,8 +28,10 @@ from kafka_cluster import (
     stored,
 )
 
+from handlers.sinks import kafka as kafka_sink
 from handlers.sinks.kafka import Kafka
 from handlers.sinks.kafka.message import record
+from handlers.sinks.kafka.producing import started
 from receiver.contract.errors import ConfigError
 from receiver.contract.settings import Secret
 from receiver.contract.sink import Delivered, NotReady, Rejected, SinkPorts, TryLater
@@ -123,14 +125,25 @@ async def test_one_record_too_large_spoils_no_batch() -> None:
 
 
 @needs_cluster
-async def test_too_large_together_is_sent_one_by_one() -> None:
-    """A broker that takes less than we were told finds a whole batch too large: each then counts by itself."""
+async def test_too_large_together_is_sent_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that takes less than we were told finds a whole batch too large: each then counts by itself.
+
+    Another producer sends them: brokers miss the refused records in the numbers of the first.
+    """
+    producers: list[object] = []
+
+    async def counted(*given: Any) -> Any:
+        producers.append(made := await started(*given))
+        return made
+
+    monkeypatch.setattr(kafka_sink, "started", counted)
     async with cluster() as kafka, running(servers=kafka.servers) as sink:
         await sink.open()
         await kafka.tell("errors", PRODUCE, TOO_LARGE, 1)
         outcomes = await sink.send(sample_deliveries(5))
         assert {type(outcome) for outcome in outcomes} == {Delivered}
         assert len(await stored(kafka.servers)) == 5
+        assert len(producers) == 2
 
 
 # Trouble

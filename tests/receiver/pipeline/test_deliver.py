@@ -632,9 +632,11 @@ class Breaks(Store):
         if self.failing.get(verb):
             raise self.failing[verb].pop(0)
 
-    async def due(self, sink: str, limit: int, *, in_order: bool, max_bytes: int) -> list[DueDelivery]:
+    async def due(
+        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool = True
+    ) -> list[DueDelivery]:
         self._break("due")
-        found = await super().due(sink, limit, in_order=in_order, max_bytes=max_bytes)
+        found = await super().due(sink, limit, in_order=in_order, max_bytes=max_bytes, deep=deep)
         if found:
             self._break("due, unheard")
         return found
