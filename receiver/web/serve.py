@@ -39,7 +39,7 @@ from receiver.web.body import Bodies
 from receiver.web.direct import direct_protocol
 from receiver.web.jobs import JobsApi
 from receiver.web.media import Media
-from receiver.web.memory import pass_over_what_stays, return_large_blocks
+from receiver.web.memory import pass_over_what_stays, return_large_blocks, take_short_turns
 from receiver.web.pages.site import Site
 from receiver.web.payloads import Payloads
 from receiver.web.protocol import Protocol
@@ -140,6 +140,7 @@ async def serve(
         async with serving(config, registry, role) as (run, addresses):
             starting = None
             pass_over_what_stays()
+            take_short_turns()
             started(run, addresses)
             await tell_left(run)
             async with alongside(hangup.run(run)), alongside(hangup.watch(run)):

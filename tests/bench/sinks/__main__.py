@@ -15,7 +15,7 @@ import platform
 import uvloop
 
 from receiver import logs
-from receiver.web.memory import pass_over_what_stays
+from receiver.web.memory import pass_over_what_stays, take_short_turns
 from sinks import __path__ as here
 from sinks.frame import Bench, measure, row
 
@@ -30,6 +30,7 @@ async def main(names: list[str], rounds: int, *, quick: bool) -> None:
     for name in names:
         bench: Bench = importlib.import_module(f"sinks.{name}").BENCH
         pass_over_what_stays()  # as `serve` does, for both sides
+        take_short_turns()
         count = bench.count // 10 if quick else bench.count
         print(row(bench, await measure(bench, rounds, count), count), flush=True)
 
