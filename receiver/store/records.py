@@ -111,8 +111,8 @@ class Writes(msgspec.Struct, kw_only=True):
     """Jobs that the provider says it is at: `id`, `job_id`, `next_poll`."""
 
 
-class DueDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery whose time has come, with its event."""
+class DueDelivery(msgspec.Struct, array_like=True, gc=False):
+    """A delivery whose time has come, with its event; of a large one the store may know the size only at first."""
 
     id: int
     attempts: int
@@ -123,6 +123,9 @@ class DueDelivery(msgspec.Struct, frozen=True, gc=False):
     subject: str
     call_id: int | None
     data: bytes
+    size: int = 0
+    inline: int = 1
+    """1 where `data` is there, 0 where it must be read yet."""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -56,7 +56,7 @@ class Engine(Protocol):
     def match(self, query: Query | None, tags: Sequence[str]) -> str: ...
     def marks(self, query: Query) -> Callable[[str], str]: ...
     def indexed(self, rows: Sequence[Row]) -> Sequence[Row]: ...
-    def unpacked(self, rows: Sequence[Row]) -> Sequence[Row]: ...
+    def unpacked(self, rows: Sequence[Row]) -> list[DueDelivery]: ...
     async def purge(self) -> bool: ...
     async def migrate(self) -> list[str]: ...
     async def current(self) -> bool: ...
@@ -284,12 +284,14 @@ class Store:
                 rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _ALL})
         else:
             rows = await self._waiting("due_deliveries", asked)
-        rows = rows[: len(_within([(row[0], row[9]) for row in rows], max_bytes))]
-        large = [row[0] for row in rows if row[8] is None]
-        whole = {row[0]: row for row in await self.engine.rows("deliveries_by_id", {"ids": large})} if large else {}
-        return [DueDelivery(*whole.get(row[0], row)[:9]) for row in rows if row[8] is not None or row[0] in whole]
+        found = rows[: len(_within([(row.id, row.size) for row in rows], max_bytes))]
+        large = [row.id for row in found if not row.inline]
+        if not large:
+            return found
+        whole = {row[0]: DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": large})}
+        return [whole.get(row.id, row) for row in found if row.inline or row.id in whole]
 
-    async def _waiting(self, query: str, params: Params) -> Sequence[Row]:
+    async def _waiting(self, query: str, params: Params) -> list[DueDelivery]:
         return self.engine.unpacked(await self.engine.rows(query, params))
 
     async def take_back(self, sink: str) -> int:

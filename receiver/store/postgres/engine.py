@@ -19,6 +19,7 @@ from receiver.store.postgres.migrations import Schema
 from receiver.store.postgres.pool import Pool
 from receiver.store.postgres.words import Marking, indexed, match
 from receiver.store.query import Query
+from receiver.store.records import DueDelivery
 
 PACKAGE = "receiver.store.postgres"
 FILES = (
@@ -180,9 +181,9 @@ class PostgresEngine:
         """Return rows of the full-text index as `add_segments` takes them."""
         return indexed(rows)
 
-    def unpacked(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows of a claim: they come as they are."""
-        return rows
+    def unpacked(self, rows: Sequence[Row]) -> list[DueDelivery]:
+        """Return the rows of a claim."""
+        return [DueDelivery(*row[:8], row[8] or b"", row[9], row[8] is not None) for row in rows]
 
     async def purge(self) -> bool:
         """Vacuum the full-text index: the places of removed words are free, and written over as others come; say True."""

@@ -16,6 +16,7 @@ import msgspec
 from receiver.contract.errors import Conflict, SchemaError, StoreError, StoreUnavailable
 from receiver.store import locks, sql
 from receiver.store.query import Query
+from receiver.store.records import DueDelivery
 from receiver.store.sqlite.match import match
 
 PRAGMAS = {
@@ -34,6 +35,8 @@ _CHECKPOINT = "16000"
 """Pages of log after which it is moved into the file: 64 MB. Less of it receives more slowly, with shorter pauses."""
 _MAX_PARAMETERS = 32_000
 _READERS = 3
+
+_DUE = msgspec.json.Decoder(list[DueDelivery])
 
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
@@ -196,14 +199,14 @@ class SqliteEngine:
         """Return rows of the full-text index as `add_segments` takes them."""
         return rows
 
-    def unpacked(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def unpacked(self, rows: Sequence[Row]) -> list[DueDelivery]:
         """Return the rows of a claim: they come as one, because the interpreter is handed over for each that is read."""
         told, data = rows[0]
-        found, at = [], 0
-        for *row, inline, size in msgspec.json.decode(told):
-            end = at + size if inline else at
-            found.append((*row, data[at:end] if inline else None, size))
-            at = end
+        found, at = _DUE.decode(told), 0
+        for one in found:
+            if one.inline:
+                end = at + one.size
+                one.data, at = data[at:end], end
         return found
 
     async def purge(self) -> bool:

@@ -113,7 +113,7 @@ INSERT INTO events (id, source, type, time, subject, call_id, transcript_id, ver
 INSERT INTO deliveries (id, sink, event_id, call_id, state, next_at, updated_at) VALUES {rows};
 
 -- due_deliveries: The next deliveries of a sink whose time has come; packed into one row, of events above `inline` bytes the size only.
-SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, data IS NOT NULL, size)),
+SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, '', size, data IS NOT NULL)),
     CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
 FROM (
 SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,
@@ -126,7 +126,7 @@ WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
 ORDER BY d.next_at, d.id LIMIT :limit);
 
 -- due_deliveries_in_order: The same, where an earlier delivery of a call holds back later ones; looks `window` ahead.
-SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, data IS NOT NULL, size)),
+SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, '', size, data IS NOT NULL)),
     CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
 FROM (
 SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,

@@ -311,7 +311,7 @@ async def test_what_was_moved_just_now_is_not_started(store: Store, replay: Repl
     """A runner that looked before the move, and wants to start after it, gets nothing."""
     await normalized(store, [notice("1")], OLD)
     asked = {"sink": "old", "now": 1 << 60, "limit": 9, "inline": 1}
-    seen = [row[0] for row in store.engine.unpacked(await store.engine.rows("due_deliveries", asked))]
+    seen = [row.id for row in store.engine.unpacked(await store.engine.rows("due_deliveries", asked))]
     assert len(seen) == 1
     await replay.move(TO_ARCHIVE)
     start = {"ids": seen, "worker": store.start, "sink": "old", "now": store.now_ms()}
