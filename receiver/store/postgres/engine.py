@@ -183,7 +183,8 @@ class PostgresEngine:
 
     def unpacked(self, rows: Sequence[Row]) -> list[DueDelivery]:
         """Return the rows of a claim."""
-        return [DueDelivery(*row[:8], row[8] or b"", row[9], row[8] is not None) for row in rows]
+        read = ((*start, data or b"", size, int(data is not None)) for *start, data, size in rows)
+        return [DueDelivery(*row) for row in read]
 
     async def purge(self) -> bool:
         """Vacuum the full-text index: the places of removed words are free, and written over as others come; say True."""
