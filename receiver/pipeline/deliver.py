@@ -270,18 +270,12 @@ class Runner:
         if first:  # as it was before the start; a sink that had tripped is probed at once
             self.health = Health(state, row.failures)
             self._remembered = row.updated_at
-        elif state is not self.health.state and self._is_order(row):
+        elif self.health.is_ordered(state, later=row.updated_at > self._remembered):
             self.health.ordered(state)
             self._open_at, self._open_tries = 0.0, 0  # what is resumed is tried at once
             log.info("sink.state", sink=self.name, state=str(state))
             if state is SinkState.PAUSED:
                 self._give_back()
-
-    def _is_order(self, row: SinkRow) -> bool:
-        """Say whether this is an operator's word: a pause, its end, or "running" after we wrote that it tripped."""
-        if SinkState.PAUSED in (row.state, self.health.state):
-            return True
-        return row.state == SinkState.RUNNING and row.updated_at > self._remembered
 
     async def _open(self) -> bool:
         if time.monotonic() < self._open_at:

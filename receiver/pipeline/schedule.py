@@ -74,6 +74,12 @@ class Health:
         self.probe_at = now + _PROBES[min(max(0, self.failures - TRIP_AFTER), len(_PROBES) - 1)]
         return tripped
 
+    def is_ordered(self, state: SinkState, *, later: bool) -> bool:
+        """Say whether a stored state is an operator's word: a pause, its end, or "running" written later than our trip."""
+        if state is self.state:
+            return False
+        return SinkState.PAUSED in (state, self.state) or (state is SinkState.RUNNING and later)
+
     def ordered(self, state: SinkState) -> None:
         """Take an operator's word: paused, or running again."""
         if state is SinkState.RUNNING and self.state is not SinkState.RUNNING:

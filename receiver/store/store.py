@@ -273,9 +273,7 @@ class Store:
         taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
         return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
 
-    async def _found(
-        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool
-    ) -> list[DueDelivery]:
+    async def _found(self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool) -> list[DueDelivery]:
         """Return what could be taken; a large event is read by itself, so that what is in memory stays bounded."""
         asked = {"sink": sink, "now": self.now_ms(), "limit": limit, "inline": _INLINE}
         if in_order:
