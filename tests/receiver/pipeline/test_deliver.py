@@ -527,6 +527,22 @@ async def test_a_call_keeps_its_order_and_a_dead_one_lets_it_go_on(going: Going)
     assert ids.index(encode(DELIVERY, made[0]), 1) < ids.index(encode(DELIVERY, made[1]))
 
 
+async def test_what_stands_far_behind_a_call_that_waits_arrives_all_the_same(
+    going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others are sent nobody looks that far; once they are, somebody does, without waiting for the next poll."""
+    monkeypatch.setattr(deliver, "_POLL", 60.0)
+    sink = Fake(order="call", batch=4, retry=(0, 1000))
+    first, *_ = await put_events(going.store, [1] * 200)
+    going.world.clock.ms += 1000
+    await put_events(going.store, [number for call in range(2, 42) for number in (call, call)])
+    sink.answer = lambda deliveries: [
+        TryLater(reason="no") if one.id == encode(DELIVERY, first) else Delivered() for one in deliveries
+    ]
+    going.add(sink)
+    await going.settled(*["pending"] * 200, *["delivered"] * 80)
+
+
 async def test_a_call_that_is_held_back_does_not_make_its_runner_spin(
     going: Going, monkeypatch: pytest.MonkeyPatch
 ) -> None:
