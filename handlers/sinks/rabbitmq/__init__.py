@@ -30,6 +30,9 @@ _CONNECT = 3.0
 _LIMIT = re.compile(r"configured max size (\d+)")
 """How RabbitMQ says its max_message_size, when it closes the channel for it."""
 _CONFIRMED = Delivered(detail="confirmed")
+_LOST = TryLater(reason="the connection was lost before the broker confirmed")
+_LEFT = 1.0
+"""Seconds after which it is seen whether the connection is still there, and which what is lost has to end."""
 _BLOCKED = "the broker takes nothing now: it is short of memory or disk"
 
 
@@ -71,7 +74,7 @@ class RabbitMQ(Sink[RabbitMQSettings]):
             return [TryLater(reason=_BLOCKED)] * len(deliveries)
         tasks = [loop.create_task(self._publish(link, delivery)) for delivery in deliveries]
         try:
-            _, pending = await asyncio.wait(tasks, timeout=max(0.0, until - loop.time()))
+            pending = await _waited(link, tasks, until)
         except asyncio.CancelledError:
             self._suspect = True
             raise
@@ -88,6 +91,8 @@ class RabbitMQ(Sink[RabbitMQSettings]):
         It is where it is only blocked, and where making it took of this send's time: a broker that has just started is
         slow, and whoever connects anew for each try may never have enough time left for the confirmation.
         """
+        if not link.alive:
+            return _LOST
         blocked = not await link.unblocked(0)
         self._suspect = self._suspect or not (blocked or self._new)
         return TryLater(reason=_BLOCKED if blocked else "the broker did not confirm in time")
@@ -186,6 +191,20 @@ class RabbitMQ(Sink[RabbitMQSettings]):
 
     def _too_large(self, body: bytes) -> Rejected:
         return Rejected(reason=f"{len(body)} bytes are more than the broker takes, {self._most}")
+
+
+async def _waited(
+    link: "Link", tasks: Sequence[asyncio.Task[SendOutcome]], until: float
+) -> set[asyncio.Task[SendOutcome]]:
+    """Return what has not ended by a moment of the loop's clock, or soon after the connection was lost.
+
+    aiormq ends what was published by then, but not what another task was about to publish.
+    """
+    pending, alive = set(tasks), True
+    while pending and alive and (left := until - asyncio.get_running_loop().time()) > 0:
+        alive = link.alive
+        _, pending = await asyncio.wait(pending, timeout=min(left, _LEFT))
+    return pending
 
 
 def _said(error: BaseException) -> str:

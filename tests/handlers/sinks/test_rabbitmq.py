@@ -5,12 +5,13 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from rabbit_node import PORT, Queue, channel, needs_broker, queue, sending, taken
 
 from handlers.sinks.rabbitmq import RabbitMQ
+from handlers.sinks.rabbitmq.link import Link
 from receiver.contract.sink import Delivered, Rejected, TryLater
 from receiver.testing.events import sample_deliveries, sample_delivery, sample_event
 from receiver.testing.peer import Behaviour
@@ -165,6 +166,24 @@ async def test_a_connection_that_is_cut_in_the_middle_loses_nothing() -> None:
                 pass
         got = {json.loads(message.body)["id"] for message in await taken(PORT, peer.name)}
         assert got == {delivery.event.id for delivery in deliveries}
+
+
+async def test_what_the_library_forgets_ends_with_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves a message unanswered that was about to be published when the connection was lost."""
+    begun = asyncio.Event()
+
+    async def forgotten(*_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Link, "publish", forgotten)
+    async with queue() as peer, sending({**peer.settings(), "timeout": 60.0}) as sink:
+        sent = asyncio.create_task(send(sink, sample_deliveries(3)))
+        await begun.wait()
+        await peer.behave(Behaviour.GONE)
+        async with asyncio.timeout(15):
+            outcomes = await sent
+        assert outcomes == [TryLater(reason="the connection was lost before the broker confirmed")] * 3
 
 
 async def test_a_broker_that_vanishes_holds_nothing_up() -> None:
