@@ -33,7 +33,9 @@ class KafkaBench(Bench):
 
     @asynccontextmanager
     async def loops(self) -> AsyncIterator[Mapping[str, Loop]]:
-        """Give `send_and_wait`, so many under way at once, and `send` of everything before any answer is awaited."""
+        """Give `send_and_wait`, so many under way at once, `send` of everything before any answer is awaited, and record
+        batches that are put together by the caller, a partition each.
+        """
         async with cluster(PARTITIONS) as running:
             producer = AIOKafkaProducer(
                 bootstrap_servers=list(running.servers), acks="all", enable_idempotence=True, max_batch_size=1_000_000
@@ -51,8 +53,21 @@ class KafkaBench(Bench):
                 ]
                 await asyncio.gather(*futures)
 
+            async def in_record_batches(size: int, bodies: Sequence[bytes]) -> None:
+                for start in range(0, len(bodies), size):
+                    batches = [producer.create_batch() for _ in range(PARTITIONS)]
+                    for number, body in enumerate(bodies[start : start + size], start):
+                        call = number % CALLS
+                        batches[call % PARTITIONS].append(key=b"call %d" % call, value=body, timestamp=None)
+                    sent = [await producer.send_batch(one, TOPIC, partition=at) for at, one in enumerate(batches)]
+                    await asyncio.gather(*sent)
+
             try:
-                yield {"send of all, then their answers": all_at_once, "gather of 1000": partial(gathered, 1000)}
+                yield {
+                    "send of all, then their answers": all_at_once,
+                    "gather of 1000": partial(gathered, 1000),
+                    "send_batch, 1000 at once": partial(in_record_batches, 1000),
+                }
             finally:
                 await producer.stop()
 
