@@ -262,6 +262,7 @@ class Store:
         """Take deliveries of a sink whose time has come; their attempts count from now on.
 
         At most `limit`, and no more than `max_bytes` of events, but always one. The rows' `attempts` are those before.
+        Not `deep`: of those in order, none that stands far behind calls that wait, where finding it takes long.
         """
         found = await self._found(sink, limit, in_order=in_order, max_bytes=max_bytes, deep=deep)
         ids = [delivery.id for delivery in found]
