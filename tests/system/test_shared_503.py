@@ -48,14 +48,23 @@ def frozen(server: Cluster, site: SharedSite) -> Iterator[None]:
 @contextlib.contextmanager
 def read_only(server: Cluster, site: SharedSite) -> Iterator[None]:
     """Let it only be read."""
+    _reload(server, "ALTER SYSTEM SET default_transaction_read_only = on", "on")
+    try:
+        yield
+    finally:
+        _reload(server, "ALTER SYSTEM RESET default_transaction_read_only", "off")
+
+
+def _reload(server: Cluster, change: str, reads: str) -> None:
+    """Change the setting, and wait until the server goes by it: it answers before, and tells all it has before it takes one more."""
     with psycopg.connect(server.server, autocommit=True) as operator:
-        operator.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        operator.execute(change)
         operator.execute("SELECT pg_reload_conf()")
-        try:
-            yield
-        finally:
-            operator.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            operator.execute("SELECT pg_reload_conf()")
+    for _ in range(1000):
+        with psycopg.connect(server.server) as newcomer:
+            if newcomer.execute("SHOW default_transaction_read_only").fetchone() == (reads,):
+                return
+    raise AssertionError("the server did not take the setting up")
 
 
 @pytest.mark.parametrize("trouble", [away, frozen, read_only])
