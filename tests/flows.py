@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import sqlite3
 import time
 import tomllib
@@ -28,6 +27,7 @@ from receiver.store.lists import Lists
 from receiver.testing.emulators import emulator
 from receiver.testing.emulators.invox import TOKEN_PATH
 from receiver.testing.emulators.serving import serving
+from receiver.testing.server import free_port
 from receiver.web.serve import serving as listening
 
 REGISTRY = discover()
@@ -230,10 +230,3 @@ async def until(condition: Callable[[], Any], what: str, patience: float = 20.0)
     while not condition():
         assert time.monotonic() < end, f"waited {patience:g} s for {what}"
         await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port

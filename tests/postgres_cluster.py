@@ -17,6 +17,8 @@ import pytest
 from postgres_server import SERVER
 from psycopg import conninfo
 
+from receiver.testing.server import free_port
+
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -56,13 +58,6 @@ def _needs(program: str) -> pytest.MarkDecorator:
 
 needs_cluster = _needs("initdb")
 needs_pooler = _needs("pgbouncer")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _as_other() -> Sequence[str]:

@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+_DICE = random.SystemRandom()
+"""Not the one that test runs seed: two of them side by side would draw the same."""
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -78,7 +82,9 @@ async def closes(writer: asyncio.StreamWriter) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port on which nobody listens, from below those that the kernel hands out: nobody gets it by chance meanwhile."""
+    while True:
+        port = _DICE.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
