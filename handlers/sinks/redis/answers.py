@@ -1,4 +1,4 @@
-"""What Redis is asked for a batch, and what its answers mean."""
+"""What Redis is asked for a batch, as bytes for the wire, and what its answers mean."""
 
 from typing import Any
 
@@ -6,24 +6,39 @@ from handlers.sinks.redis.settings import RedisSettings
 from receiver.contract.model import Event
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, TryLater
 
-Command = tuple[str | bytes | int, ...]
+Command = tuple[str | int, ...]
+
+_FIELDS = (
+    b"$2\r\nid\r\n$%d\r\n%b\r\n$4\r\ntype\r\n$%d\r\n%b\r\n$6\r\nsource\r\n$%d\r\n%b\r\n"
+    b"$7\r\nsubject\r\n$%d\r\n%b\r\n$4\r\ncall\r\n$%d\r\n%b\r\n$5\r\nevent\r\n$%d\r\n%b\r\n"
+)
+"""The fields of an entry on the wire: each text behind its length in bytes (RESP 2).
+
+One expression for all of them: to hand the parts to a packer of commands takes twice as long, hiredis' in C too.
+"""
 
 
-def adding(settings: RedisSettings, event: Event) -> Command:
-    """Return the XADD of an event: the CloudEvent whole, and beside it what a reader goes by.
+def xadd(settings: RedisSettings) -> bytes:
+    """Return every XADD of a sink, with the places of what differs.
 
     `MAXLEN ~` lets Redis drop whole nodes, which costs it next to nothing (https://redis.io/docs/latest/commands/xadd/).
     """
     trimmed: Command = ("MAXLEN", "~", settings.maxlen) if settings.maxlen else ()
-    fields = {
-        "id": event.id,
-        "type": event.type,
-        "source": event.source,
-        "subject": event.subject,
-        "call": event.call_id or "",
-    }
-    named = [part for name, text in fields.items() for part in (name, text.encode("utf-8", "replace"))]
-    return ("XADD", settings.stream, *trimmed, "*", *named, "event", event.cloudevent())
+    parts = [_utf8(str(part)) for part in ("XADD", settings.stream, *trimmed, "*")]
+    begins = b"*%d\r\n" % (len(parts) + 12) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    return begins.replace(b"%", b"%%") + _FIELDS
+
+
+def adding(template: bytes, event: Event) -> bytes:
+    """Return the XADD of an event, filled into `xadd`: the CloudEvent whole, and beside it what a reader goes by."""
+    number, kind, source = event.id.encode(), _utf8(event.type), _utf8(event.source)
+    subject, call, body = _utf8(event.subject), (event.call_id or "").encode(), event.cloudevent()
+    first = (len(number), number, len(kind), kind, len(source), source)
+    return template % (*first, len(subject), subject, len(call), call, len(body), body)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def waiting(settings: RedisSettings) -> Command:
