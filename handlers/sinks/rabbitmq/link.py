@@ -94,7 +94,7 @@ class Link:
             body,
             exchange=exchange,
             routing_key=routing_key,
-            properties=properties(event),
+            properties=properties(event, routed=bool(exchange)),
             mandatory=True,
             wait=False,
         )

@@ -2,7 +2,7 @@
 
 import re
 import string
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from receiver.contract.errors import ConfigError
 from receiver.contract.model import Event
@@ -35,20 +35,27 @@ def routing_key(template: str, event: Event) -> str:
     return key.encode("utf-8", "replace")[:_SHORT].decode("utf-8", "ignore")
 
 
-def properties(event: Event) -> "Basic.Properties":
-    """Return the message's properties; the headers are named as CloudEvents' AMQP binding names them."""
+def properties(event: Event, *, routed: bool) -> "Basic.Properties":
+    """Return the message's properties; `routed` by an exchange it has headers too, by which that may go.
+
+    They are named as CloudEvents' AMQP binding names them. In a queue they would only say again what the body says, at
+    twice the cost of all the rest.
+    """
     from pamqp.commands import Basic  # noqa: PLC0415 -- an extra
 
-    told = {"type": event.type, "source": event.source, "subject": event.subject, "call": event.call_id}
-    headers = {f"cloudEvents_{name}": _text(value) for name, value in told.items() if value is not None}
     return Basic.Properties(
         content_type="application/cloudevents+json",
         delivery_mode=_DURABLE,
         message_id=_short(event.id),
         message_type=_short(event.type),
         app_id="hookscribe",
-        headers=dict(headers),
+        headers=_headers(event) if routed else None,
     )
+
+
+def _headers(event: Event) -> dict[str, Any]:
+    told = {"type": event.type, "source": event.source, "subject": event.subject, "call": event.call_id}
+    return {f"cloudEvents_{name}": _text(value) for name, value in told.items() if value is not None}
 
 
 def _text(value: str) -> str:
@@ -57,4 +64,6 @@ def _text(value: str) -> str:
 
 
 def _short(value: str) -> str:
+    if value.isascii():
+        return value[:_SHORT]
     return value.encode("utf-8", "replace")[:_SHORT].decode("utf-8", "ignore")
