@@ -309,7 +309,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def cloudevent(self) -> bytes:
         """Return the event in CloudEvents' structured JSON form; the data is spliced in, not parsed."""
-        return msgspec.json.encode(self.attributes())[:-1] + b',"data":' + self.data + b"}"
+        return b'%b,"data":%b}' % (msgspec.json.encode(self.attributes())[:-1], self.data)
 
 
 class DeliveryState(StrEnum):
