@@ -2,7 +2,8 @@
 
 import hashlib
 import struct
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -111,6 +112,15 @@ class Writes(msgspec.Struct, kw_only=True):
     """Jobs that the provider says it is at: `id`, `job_id`, `next_poll`."""
 
 
+class Step(NamedTuple):
+    """A statement of a transaction that asks nothing of the others: run once, for each of some parameters, or for rows."""
+
+    name: str
+    params: Mapping[str, Any] | None = None
+    each: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[tuple[Any, ...]] = ()
+
+
 class DueDelivery(msgspec.Struct, array_like=True, gc=False):
     """A delivery whose time has come, with its event; of a large one the store may know the size only at first."""
 
@@ -126,6 +136,12 @@ class DueDelivery(msgspec.Struct, array_like=True, gc=False):
     size: int = 0
     inline: int = 1
     """1 where `data` is there, 0 where it must be read yet."""
+    follows: int = 0
+    """1 where earlier deliveries of its call are this process's and not done."""
+    place: int = 0
+    """What a call's deliveries go by; 0 where that is `id`."""
+    taken_at: float = 0.0
+    """When it was taken, by `time.monotonic`."""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):

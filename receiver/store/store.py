@@ -1,7 +1,6 @@
 """The domain verbs: what the steps of the path ask of the store, written once over an engine."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +8,7 @@ import msgspec
 
 from receiver.contract.errors import Conflict, StoreError
 from receiver.contract.model import DeliveryState, ReceiptState
+from receiver.store.changes import folded, rounds
 from receiver.store.ids import Ids
 from receiver.store.query import Query
 from receiver.store.records import (
@@ -18,6 +18,7 @@ from receiver.store.records import (
     KnownTranscript,
     NewReceipt,
     SinkRow,
+    Step,
     StoredReceipt,
     Tried,
     Writes,
@@ -31,6 +32,7 @@ _WINDOW = 2
 _FEW = 16
 """Where only one in so many of those wanted may go, all of the backlog is looked at."""
 _ALL = 1 << 40
+_DELIVERED, _PENDING = DeliveryState.DELIVERED, DeliveryState.PENDING
 
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
@@ -52,6 +54,7 @@ class Engine(Protocol):
     async def found(self, name: str, params: Params, where: Sequence[str]) -> list[Row]: ...
     async def write(self, name: str, params: Params | None = None) -> int: ...
     async def insert(self, name: str, rows: Sequence[Row]) -> int: ...
+    async def apply(self, steps: Sequence[Step]) -> None: ...
     def transaction(self, *, alone: bool = False) -> contextlib.AbstractAsyncContextManager[Tx]: ...
     def match(self, query: Query | None, tags: Sequence[str]) -> str: ...
     def marks(self, query: Query) -> Callable[[str], str]: ...
@@ -210,7 +213,7 @@ class Store:
             if claim and not await tx.run("release_claim", {"id": claim}):
                 raise StoreError("the claim is not ours any more: another worker took over while this one stood still")
             await _insert(tx, "add_calls", writes.calls)
-            changes = _folded(writes.changed_calls)
+            changes = folded(writes.changed_calls)
             _all(await tx.run_many("change_call", changes), changes)
             await _amend(tx, writes.amended)
             _all(await _insert(tx, "add_transcripts", [*writes.transcripts.values()]), writes.transcripts)
@@ -230,9 +233,9 @@ class Store:
         _all(sum(became), became)
         for job in writes.submitted_jobs:
             await tx.run("job_submitted", {**job, **now})
-        for touched in _rounds(writes.touched_jobs):
+        for touched in rounds(writes.touched_jobs):
             await tx.run_many("job_touched", [{**job, **now} for job in touched])
-        for ended in _rounds(writes.ended_jobs):
+        for ended in rounds(writes.ended_jobs):
             await tx.run_many("job_result", [{**job, **now} for job in ended])
 
     async def readmit(self, reason: str, sources: Sequence[str], limit: int) -> int:
@@ -257,38 +260,50 @@ class Store:
     # Delivering
 
     async def due(
-        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool = True
+        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool = True, following: bool = False
     ) -> list[DueDelivery]:
         """Take deliveries of a sink whose time has come; their attempts count from now on.
 
         At most `limit`, and no more than `max_bytes` of events, but always one. The rows' `attempts` are those before.
         Not `deep`: of those in order, none that stands far behind calls that wait, where finding it takes long.
+        `following`: also those behind which all earlier ones of their call are this process's; it keeps the order itself.
         """
-        found = await self._found(sink, limit, in_order=in_order, max_bytes=max_bytes, deep=deep)
+        mine = self.start if following else 0
+        asked = {"sink": sink, "now": self.now_ms(), "limit": limit, "inline": _INLINE, "mine": mine}
+        found = await self._found(asked, in_order=in_order, max_bytes=max_bytes, deep=deep)
         ids = [delivery.id for delivery in found]
         if not ids:
             return []
-        mine = {"ids": ids, "worker": self.start}
-        if await self.engine.write("start_deliveries", {**mine, "sink": sink, "now": self.now_ms()}) == len(ids):
+        start = {"ids": ids, "worker": self.start, "sink": sink, "now": self.now_ms()}
+        if await self.engine.write("start_deliveries", start) == len(ids):
             return found
-        taken = {row[0] for row in await self.engine.rows("taken_deliveries", mine)}
+        taken = await self.still_taken(ids)
         return [delivery for delivery in found if delivery.id in taken]  # others were discarded or moved just now
 
-    async def _found(self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool) -> list[DueDelivery]:
+    async def still_taken(self, ids: Sequence[int]) -> set[int]:
+        """Return which of these deliveries are there, and this process's to send."""
+        rows = await self.engine.rows("taken_deliveries", {"ids": list(ids), "worker": self.start})
+        return {row[0] for row in rows}
+
+    async def _found(self, asked: Params, *, in_order: bool, max_bytes: int, deep: bool) -> list[DueDelivery]:
         """Return what could be taken; a large event is read by itself, so that what is in memory stays bounded."""
-        asked = {"sink": sink, "now": self.now_ms(), "limit": limit, "inline": _INLINE}
+        limit = asked["limit"]
         if in_order:
             rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _WINDOW * limit})
             if deep and len(rows) < max(1, limit // _FEW):  # behind calls that wait there may be others
-                rows = await self._waiting("due_deliveries_in_order", {**asked, "window": _ALL})
+                seen = {row.id for row in rows}
+                behind = await self._waiting("due_deliveries_in_order", {**asked, "window": _ALL, "mine": 0})
+                rows = [*rows, *[row for row in behind if row.id not in seen]][:limit]
         else:
             rows = await self._waiting("due_deliveries", asked)
         found = rows[: len(_within([(row.id, row.size) for row in rows], max_bytes))]
         large = [row.id for row in found if not row.inline]
         if not large:
             return found
-        whole = {row[0]: DueDelivery(*row) for row in await self.engine.rows("deliveries_by_id", {"ids": large})}
-        return [whole.get(row.id, row) for row in found if row.inline or row.id in whole]
+        whole = {row[0]: row[-1] for row in await self.engine.rows("deliveries_by_id", {"ids": large})}
+        for row in found:
+            row.data = whole.get(row.id, row.data)
+        return [row for row in found if row.inline or row.id in whole]
 
     async def _waiting(self, query: str, params: Params) -> list[DueDelivery]:
         return self.engine.unpacked(await self.engine.rows(query, params))
@@ -306,25 +321,30 @@ class Store:
     async def tried(self, results: Sequence[Tried]) -> None:
         """Write how attempts ended, and what becomes of their deliveries."""
         mine = {"now": self.now_ms(), "worker": self.start}
-        arrived = [one.delivery_id for one in results if one.state == DeliveryState.DELIVERED]
-        waits, ended = [], []
+        arrived: list[int] = []
+        waits: list[dict[str, Any]] = []
+        ended: list[dict[str, Any]] = []
+        attempts: list[Row] = []
         for one in results:
-            if one.state == DeliveryState.PENDING:
-                row = {"id": one.delivery_id, "next_at": one.next_at, "detail": one.detail, "give_back": one.give_back}
+            number, state = one.delivery_id, one.state
+            if state == _DELIVERED:
+                arrived.append(number)
+            elif state == _PENDING:
+                row = {"id": number, "next_at": one.next_at, "detail": one.detail, "give_back": one.give_back}
                 waits.append({**row, **mine})
-            elif one.state != DeliveryState.DELIVERED:
-                ended.append({"id": one.delivery_id, "state": one.state, "detail": one.detail, **mine})
-        attempts = [
-            (self.ids.next(), one.delivery_id, one.number, one.started_at, one.duration, one.outcome, one.detail)
-            for one in results
-            if one.outcome
-        ]
-        async with self.engine.transaction() as tx:
-            if arrived:
-                await tx.run("deliveries_arrived", {"ids": arrived, **mine})
-            await tx.run_many("delivery_waits", waits)
-            await tx.run_many("delivery_ended", ended)
-            await _insert(tx, "add_attempts", attempts)
+            else:
+                ended.append({"id": number, "state": state, "detail": one.detail, **mine})
+            if one.outcome:
+                made = (self.ids.next(), number, one.number, one.started_at, one.duration, one.outcome, one.detail)
+                attempts.append(made)
+        await self.engine.apply(
+            [
+                Step("deliveries_arrived", params={"ids": arrived, **mine} if arrived else None),
+                Step("delivery_waits", each=waits),
+                Step("delivery_ended", each=ended),
+                Step("add_attempts", rows=attempts),
+            ]
+        )
 
     async def sinks(self) -> dict[str, SinkRow]:
         """Return what is known of each sink that was ever sent to."""
@@ -366,27 +386,6 @@ async def _amend(tx: Tx, amended: Mapping[tuple[int, int], dict[str, Any]]) -> N
     for change in amended.values():
         _all(await tx.run("amend_version", change), [change])
         await tx.run("amend_transcript", change)
-
-
-def _folded(changes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one change for each call: from what it was before the first to what it is after the last."""
-    found: dict[int, dict[str, Any]] = {}
-    for change in changes:
-        first = found.get(change["id"], change)
-        found[change["id"]] = {**change, "before": first["before"]}
-    return [*found.values()]
-
-
-def _rounds(changes: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Return changes in their order, in as few rounds as it takes that none changes a thing twice."""
-    rounds: list[list[dict[str, Any]]] = []
-    times: Counter[int] = Counter()
-    for change in changes:
-        if times[change["id"]] == len(rounds):
-            rounds.append([])
-        rounds[times[change["id"]]].append(change)
-        times[change["id"]] += 1
-    return rounds
 
 
 def _all(changed: int, wanted: Collection[Any]) -> None:

@@ -253,6 +253,29 @@ class StoreContract:
             await store.tried([a_tried(a1, DeliveryState.DEAD), a_tried(b1, DeliveryState.DELIVERED)])
             assert [one.id for one in await store.due("archive", 10, in_order=True, max_bytes=MIB)] == [a2]
 
+    async def test_what_follows_ones_own_can_be_taken_too(self) -> None:
+        """Who keeps a call's order itself may take what is behind its own, one by one, and nothing behind what waits."""
+        async with self.opened(Clock()) as store:
+            a1, a2, a3, b1 = await put_events(store, [1, 1, 1, 2])
+
+            async def following() -> list[int]:
+                found = await store.due("archive", 10, in_order=True, max_bytes=MIB, following=True)
+                return [one.id for one in found]
+
+            assert [await following(), await following()] == [[a1, b1], [a2]]
+            assert await store.due("archive", 10, in_order=True, max_bytes=MIB) == []
+            waits = a_tried(a1, DeliveryState.PENDING, next_at=NOON + 5)
+            await store.tried([waits, a_tried(a2, DeliveryState.PENDING, next_at=NOON, outcome="", give_back=1)])
+            assert await following() == []
+            await store.tried([a_tried(a1, DeliveryState.DEAD)])
+            assert [await following(), await following(), await following()] == [[a2], [a3], []]
+            (a4,) = await put_events(store, [1])
+            store.start += 1  # to another process they are not its own
+            assert await following() == []
+            store.start -= 1
+            await store.tried([a_tried(number, DeliveryState.DELIVERED) for number in (a2, a3)])
+            assert await following() == [a4]
+
     async def test_who_stands_far_behind_calls_that_wait_is_found(self) -> None:
         """In order, a call that waits with all that came after holds up no other, however many stand before it.
 

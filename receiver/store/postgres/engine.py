@@ -19,7 +19,7 @@ from receiver.store.postgres.migrations import Schema
 from receiver.store.postgres.pool import Pool
 from receiver.store.postgres.words import Marking, indexed, match
 from receiver.store.query import Query
-from receiver.store.records import DueDelivery
+from receiver.store.records import DueDelivery, Step
 
 PACKAGE = "receiver.store.postgres"
 FILES = (
@@ -141,6 +141,15 @@ class PostgresEngine:
             if cursor.statusmessage != "COMMIT":
                 raise StoreUnavailable(f"{self.where}: a transaction had failed; nothing was kept")
 
+    async def apply(self, steps: Sequence[Step]) -> None:
+        """Run statements that need nothing of each other as one transaction. Raises as `transaction`."""
+        async with self.transaction() as tx:
+            for step in steps:
+                if step.params is not None:
+                    await tx.run(step.name, step.params)
+                await tx.run_many(step.name, step.each)
+                await tx.insert(step.name, step.rows)
+
     async def _begun(self, stack: contextlib.AsyncExitStack) -> Link:
         link = await stack.enter_async_context(self._linked())
         try:
@@ -183,7 +192,10 @@ class PostgresEngine:
 
     def unpacked(self, rows: Sequence[Row]) -> list[DueDelivery]:
         """Return the rows of a claim."""
-        read = ((*start, data or b"", size, int(data is not None)) for *start, data, size in rows)
+        read = (
+            (*start, data or b"", size, int(data is not None), follows, place)
+            for *start, data, size, follows, place in rows
+        )
         return [DueDelivery(*row) for row in read]
 
     async def purge(self) -> bool:

@@ -153,17 +153,21 @@ SELECT * FROM unnest(
 -- due_deliveries: The next deliveries of a sink whose time has come; of an event above `inline` bytes the size only.
 SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id,
     CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END,
-    coalesce(length(e.data), length(v.doc))
+    coalesce(length(e.data), length(v.doc)), 0, d.place
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
 WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
 ORDER BY d.next_at, d.place LIMIT :limit;
 
--- due_deliveries_in_order: The same, where an earlier delivery of a call holds back later ones; looks `window` ahead.
+-- due_deliveries_in_order: The same, where an earlier delivery of a call that is not `mine` holds back later ones; looks `window` ahead.
 SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id,
     CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END,
-    coalesce(length(e.data), length(v.doc))
+    coalesce(length(e.data), length(v.doc)),
+    (d.call_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM deliveries AS earlier
+        WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.place < d.place
+          AND earlier.state IN ('pending', 'in_flight')))::integer, d.place
 FROM deliveries AS d
 JOIN events AS e ON e.id = d.event_id
 LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
@@ -174,7 +178,7 @@ WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
   AND (d.call_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM deliveries AS earlier
     WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.place < d.place
-      AND earlier.state IN ('pending', 'in_flight')))
+      AND earlier.state IN ('pending', 'in_flight') AND earlier.worker IS DISTINCT FROM :mine))
 ORDER BY d.next_at, d.place LIMIT :limit;
 
 -- deliveries_by_id: Deliveries with their events, as they are sent.

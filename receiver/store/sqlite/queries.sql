@@ -113,37 +113,40 @@ INSERT INTO events (id, source, type, time, subject, call_id, transcript_id, ver
 INSERT INTO deliveries (id, sink, event_id, call_id, state, next_at, updated_at) VALUES {rows};
 
 -- due_deliveries: The next deliveries of a sink whose time has come; packed into one row, of events above `inline` bytes the size only.
-SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, '', size, data IS NOT NULL)),
-    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+SELECT json_group_array(json_array(
+        due.id, due.attempts, e.id, e.source, e.type, e.time, e.subject, due.call_id, '', coalesce(length(e.data), length(v.doc)),
+        coalesce(length(e.data), length(v.doc)) <= :inline)),
+    CAST(group_concat(CAST(
+        CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS TEXT), '') AS BLOB)
 FROM (
-SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,
-    CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS data,
-    coalesce(length(e.data), length(v.doc)) AS size
-FROM deliveries AS d
-JOIN events AS e ON e.id = d.event_id
-LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
-WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
-ORDER BY d.next_at, d.id LIMIT :limit);
+    SELECT id, attempts, event_id, call_id FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at <= :now
+    ORDER BY next_at, id LIMIT :limit) AS due
+CROSS JOIN events AS e ON e.id = due.event_id
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version;
 
--- due_deliveries_in_order: The same, where an earlier delivery of a call holds back later ones; looks `window` ahead.
-SELECT json_group_array(json_array(id, attempts, event_id, source, type, time, subject, call_id, '', size, data IS NOT NULL)),
-    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+-- due_deliveries_in_order: The same, where an earlier delivery of a call that is not `mine` holds back later ones; looks `window` ahead.
+SELECT json_group_array(json_array(
+        due.id, due.attempts, e.id, e.source, e.type, e.time, e.subject, due.call_id, '', coalesce(length(e.data), length(v.doc)),
+        coalesce(length(e.data), length(v.doc)) <= :inline, due.follows)),
+    CAST(group_concat(CAST(
+        CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS TEXT), '') AS BLOB)
 FROM (
-SELECT d.id, d.attempts, e.id AS event_id, e.source, e.type, e.time, e.subject, e.call_id,
-    CASE WHEN coalesce(length(e.data), length(v.doc)) <= :inline THEN coalesce(e.data, v.doc) END AS data,
-    coalesce(length(e.data), length(v.doc)) AS size
-FROM deliveries AS d
-JOIN events AS e ON e.id = d.event_id
-LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version
-WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
-  AND d.next_at <= coalesce((
-    SELECT next_at FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at <= :now
-    ORDER BY next_at, id LIMIT 1 OFFSET :window), :now)
-  AND (d.call_id IS NULL OR NOT EXISTS (
-    SELECT 1 FROM deliveries AS earlier
-    WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
-      AND earlier.state IN ('pending', 'in_flight')))
-ORDER BY d.next_at, d.id LIMIT :limit);
+    SELECT d.id, d.attempts, d.event_id, d.call_id, d.call_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM deliveries AS earlier
+        WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
+          AND earlier.state IN ('pending', 'in_flight')) AS follows
+    FROM deliveries AS d
+    WHERE d.sink = :sink AND d.state = 'pending' AND d.next_at <= :now
+      AND d.next_at <= coalesce((
+        SELECT next_at FROM deliveries WHERE sink = :sink AND state = 'pending' AND next_at <= :now
+        ORDER BY next_at, id LIMIT 1 OFFSET :window), :now)
+      AND (d.call_id IS NULL OR NOT EXISTS (
+        SELECT 1 FROM deliveries AS earlier
+        WHERE earlier.sink = d.sink AND earlier.call_id = d.call_id AND earlier.id < d.id
+          AND earlier.state IN ('pending', 'in_flight') AND earlier.worker IS NOT :mine))
+    ORDER BY d.next_at, d.id LIMIT :limit) AS due
+CROSS JOIN events AS e ON e.id = due.event_id
+LEFT JOIN versions AS v ON v.transcript_id = e.transcript_id AND v.version = e.version;
 
 -- deliveries_by_id: Deliveries with their events, as they are sent.
 SELECT d.id, d.attempts, e.id, e.source, e.type, e.time, e.subject, e.call_id, coalesce(e.data, v.doc)
@@ -163,7 +166,7 @@ SELECT min(next_at) FROM deliveries WHERE sink = :sink AND state = 'pending' AND
 
 -- start_deliveries: These are being sent from now on, unless they were moved just now; the attempt is counted before.
 UPDATE deliveries SET state = 'in_flight', attempts = attempts + 1, worker = :worker, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending' AND sink = :sink;
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'pending' AND +sink = :sink;
 
 -- taken_deliveries: Of these, those that this worker is sending.
 SELECT id FROM deliveries

@@ -85,7 +85,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "job_became": {"was": ["submitted"]},
     "jobs_by_name": {"keys": [["source1", "job6"], ["source2", "none"]]},
     "amend_transcript": {"call_id": _IDS[0], "received_at": None},
-    "due_deliveries_in_order": {"window": 100},
+    "due_deliveries_in_order": {"window": 100, "mine": 0},
     "last_event": {"since": at(EPOCH_MS + ROWS - 1000)},
     "to_follow": {"since": EPOCH_MS + ROWS - 1000},
 }

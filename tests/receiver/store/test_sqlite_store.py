@@ -137,6 +137,24 @@ async def test_a_full_disk_keeps_nothing_half_and_writes_again_after(small_disk:
         assert len(await store.due("archive", 10, in_order=True, max_bytes=MIB)) == 1
 
 
+async def test_any_number_of_rows_is_written_by_a_few_statements(store: Store) -> None:
+    """A group of a thousand and one takes what groups of other sizes have prepared."""
+    counts = (1, 2, 255, 511, 512, 513, 1001, 1300)
+    for count in counts:
+        assert len(await put_events(store, [None] * count)) == count
+    ((events, deliveries),) = await _counted(store)
+    assert events == deliveries == sum(counts)
+    assert isinstance(store.engine, SqliteEngine)
+    assert len([name for name, _, _ in store.engine._wide if name == "add_events"]) == 10
+
+
+async def _counted(store: Store) -> list[tuple[int, int]]:
+    assert isinstance(store.engine, SqliteEngine)
+    query = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM deliveries)"
+    with contextlib.closing(sqlite3.connect(store.engine.path)) as connection:
+        return connection.execute(query).fetchall()
+
+
 @pytest.mark.parametrize("ticks", range(12))
 async def test_a_cancelled_transaction_is_never_left_open(tmp_path: Path, ticks: int) -> None:
     """Cancelled at any instant, it is whole or not there, and what is kept next is committed by itself."""
