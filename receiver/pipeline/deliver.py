@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,11 +14,13 @@ from receiver.contract.errors import StoreError
 from receiver.contract.model import DeliveryState, SinkState
 from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
 from receiver.pipeline.attempt import Render, cut, ended, given_back, is_cancelled, send, tried, why
-from receiver.pipeline.endings import Endings
+from receiver.pipeline.claims import Claims
+from receiver.pipeline.endings import Ending, Endings
 from receiver.pipeline.histogram import SECONDS, Histogram
 from receiver.pipeline.news import News
 from receiver.pipeline.outbox import Outbox
 from receiver.pipeline.schedule import Health, Pace, rest_after, wait_after
+from receiver.pipeline.taken import Taken
 from receiver.store.ids import DELIVERY, encode
 from receiver.store.records import DueDelivery, SinkRow, Tried
 from receiver.store.store import Store
@@ -30,15 +32,8 @@ _POLL = 1.0
 _OPEN_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 _CLOSING = 1.0
 """Seconds that a sink has to close."""
-_CLAIM = 1024
-"""Deliveries that are taken from the store at once at most."""
-_CLAIM_BYTES = 16 * 1024 * 1024
-"""Events that a sink has in memory at once, but for one larger than that."""
-_AHEAD = 4
-"""How many times the concurrency is taken from the store at once; twice as many as before where that was used up soon."""
-_SOON = 0.25
-_UNWRITTEN = 4 * _CLAIM
-"""Endings that may wait for the store before nothing more is taken."""
+_JUST_NOW = 1.0
+"""Seconds after which it is asked whether what was taken is still there, before it is sent."""
 
 
 class Runner:
@@ -74,14 +69,11 @@ class Runner:
         self._pace = Pace(settings.rate or sink.rate, time.monotonic)
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
-        self._ready: deque[DueDelivery] = deque()
-        self._endings = Endings(store, buried=self._buried, wake=self._written, busy=self._is_busy)
-        self._bytes = 0
-        self._ahead = 0
-        self._more = False
-        self._claimed_at = 0.0
-        self._taken_by = 0
-        self._doubtful = False
+        self._taken = Taken(in_order=self._in_order)
+        self._endings = Endings(
+            store, buried=self._buried, written=self._written, wake=self._wake_if_low, busy=self._is_busy
+        )
+        self._claims = Claims(sink, store, self._taken, self._endings, most=self._most)
         self._stopping = False
         self._opened = False
         self._open_tries = 0
@@ -151,38 +143,35 @@ class Runner:
         if self._free() > 0:
             if (wait := self._pace.wait()) > 0:
                 return min(_POLL, wait)
-            if not self._ready:
+            if not self._taken:
                 await self._claim(self._free(), deep=not self._endings.busy)
             self._start_ready()
-        if self._more and self._sending and self._is_low() and self._is_steady():
+        if self._claims.more and self._sending and self._claims.low and self._is_steady():
             await self._claim(self._most, deep=False)
         if self._free() <= 0:
             return self._until_probe()
-        return min(_POLL, self._pace.wait()) if self._ready else await self._until_due()
+        return min(_POLL, self._pace.wait()) if self._taken else await self._until_due()
 
     def _free(self) -> int:
         return self.health.allowed(self._now(), self._most) - len(self._sending)
 
     def _start_ready(self) -> None:
-        free = self._free() if self._opened and self._taken_by == self._store.start else 0
-        while self._ready and free > 0 and self._pace.wait() <= 0 and not self._stopping and self._store.holds():
+        free = self._free() if self._opened and self._claims.valid else 0
+        while self._taken and free > 0 and self._pace.wait() <= 0 and not self._stopping and self._store.holds():
             self._start()
             free -= 1
 
-    def _is_low(self) -> bool:
-        """Say whether so little of what was taken is left that more should be, before the last of it starts."""
-        return len(self._ready) <= self._sink.batch * self._ahead // 2
-
     def _is_busy(self) -> bool:
         """Say whether there is so much to send that nobody waits for what ended."""
-        return len(self._ready) > self._sink.batch and not self._stopping
+        return len(self._taken) > self._sink.batch and not self._stopping
 
-    def _written(self) -> None:
-        self._more = self._more or self._in_order  # what ended held back what follows in its call
-        self._wake_if_low()
+    def _written(self, endings: Sequence[Ending]) -> None:
+        self._taken.written(endings)
+        self._claims.more = self._claims.more or self._in_order  # what ended held back what follows in its call
+        self._start_ready()
 
     def _wake_if_low(self) -> None:
-        if self._is_low() or not self._is_steady():
+        if self._claims.low or not self._is_steady():
             self.wake()
 
     async def _leading(self) -> bool:
@@ -190,7 +179,7 @@ class Runner:
 
         What was taken under a start number that is lost belongs to somebody else.
         """
-        self._let_go_lost()
+        self._claims.drop_lost()
         leads = await self._store.leads(f"sink {self.name}")
         if not leads:
             self._looked = None  # whoever leads it meanwhile knows better how it fares, and needs its file
@@ -199,48 +188,13 @@ class Runner:
                 await self._close()
         return leads
 
-    def _let_go_lost(self) -> None:
-        if self._ready and self._taken_by != self._store.start:
-            self._let_go(self._ready)
-            self._ready.clear()
-
     async def _claim(self, free: int, *, deep: bool) -> None:
-        """Take what is due; not `deep`: nothing far behind calls that wait, which costs time while others are sent."""
-        room = _CLAIM_BYTES - self._bytes
-        if room <= 0 or len(self._endings) >= _UNWRITTEN or self._stopping or not await self._is_sure():
+        if self._stopping:
             return
-        self._ahead = self._further(free)
-        limit = 1 if self.health.state is SinkState.TRIPPED else min(_CLAIM, self._sink.batch * self._ahead)
-        self._let_go_lost()
-        self._taken_by = self._store.start
-        self._doubtful = True
-        due = await self._store.due(self.name, limit, in_order=self._in_order, deep=deep, max_bytes=room)
-        self._doubtful = False
-        self._bytes += sum([len(row.data) for row in due])
-        self._ready.extend(due)
-        self._more = 2 * len(due) >= limit and self._is_steady()
-        if limit > 1 and self.health.state is not SinkState.RUNNING:
+        one, sending = self.health.state is SinkState.TRIPPED, bool(self._sending)
+        self._back(await self._claims.take(free, deep=deep, one=one, sending=sending, steady=self._is_steady))
+        if not one and self.health.state is not SinkState.RUNNING:
             self._give_back()  # it tripped meanwhile
-
-    async def _is_sure(self) -> bool:
-        """Say whether all that counts as in flight here is known; what was taken unheard goes back where it was.
-
-        A claim whose answer was lost may have been made, and nobody else would ever take it from a process that lives.
-        """
-        if self._doubtful and not (self._sending or self._ready or self._endings.busy):
-            if count := await self._store.take_back(self.name):
-                log.warning("deliver.taken_back", sink=self.name, count=count)
-            self._doubtful = False
-        return not self._doubtful
-
-    def _further(self, free: int) -> int:
-        """Return how many sends to take at once: more than can start, where nothing slows the sink down."""
-        if not self._is_steady():
-            return free
-        now, before = time.monotonic(), self._claimed_at
-        self._claimed_at = now
-        usual = max(free, _AHEAD * self._most)
-        return max(usual, min(self._ahead * 2, _CLAIM)) if now - before < _SOON else usual
 
     def _is_steady(self) -> bool:
         running = self.health.state is SinkState.RUNNING and not self._paced
@@ -295,7 +249,7 @@ class Runner:
         return True
 
     def _start(self) -> None:
-        batch = [self._ready.popleft() for _ in range(min(self._sink.batch, len(self._ready)))]
+        batch = self._taken.batch(self._sink.batch)
         self._pace.sent()
         probing = self.health.state is SinkState.TRIPPED
         task = asyncio.create_task(self._send(batch, probing=probing), name=f"send {self.name}")
@@ -312,11 +266,14 @@ class Runner:
     async def _send(self, batch: Sequence[DueDelivery], *, probing: bool) -> None:
         started = self._now()
         try:
+            batch = await self._still_there(batch)
+            if not batch:
+                return
             outcomes = await send(self._sink, batch, self._render)
         except asyncio.CancelledError:  # a stop is no failure of the sink, and uses up no attempt
-            self._ready.extendleft(reversed(batch))
+            self._taken.unsent(batch)
             return
-        self._let_go(batch)
+        self._taken.sent(batch)
         took = self._now() - started
         endings = []
         for row, outcome in zip(batch, outcomes, strict=True):
@@ -325,12 +282,24 @@ class Runner:
                 one = self._put_off(one, outcome, probing=probing)
             endings.append((row, one))
             self.outcomes[one.outcome] += 1
+            if one.state == DeliveryState.PENDING:
+                endings += self._given_back(self._taken.waits(row))
         self._endings.add(endings)
         self.seconds.add(took)
         await self._judge(outcomes, probing=probing)
 
-    def _let_go(self, rows: Iterable[DueDelivery]) -> None:
-        self._bytes -= sum([len(row.data) for row in rows])
+    async def _still_there(self, batch: Sequence[DueDelivery]) -> Sequence[DueDelivery]:
+        """Leave out what was erased since it was taken, where that is not just now."""
+        before = time.monotonic() - _JUST_NOW
+        old = [row.id for row in batch if row.taken_at < before]
+        if not old:
+            return batch
+        try:
+            gone = {*old} - await self._store.still_taken(old)
+        except StoreError:
+            return batch
+        self._taken.gone([row for row in batch if row.id in gone])
+        return [row for row in batch if row.id not in gone]
 
     def _put_off(self, one: Tried, outcome: TryLater, *, probing: bool) -> Tried:
         if probing:
@@ -386,10 +355,15 @@ class Runner:
 
     def _give_back(self) -> None:
         """Put what was taken and not started back where it was."""
+        self._back(self._taken.clear())
+
+    def _back(self, rows: Sequence[DueDelivery]) -> None:
+        if rows:
+            self._endings.add(self._given_back(rows))
+
+    def _given_back(self, rows: Sequence[DueDelivery]) -> list[Ending]:
         now = self._store.now_ms()
-        self._endings.add([(row, given_back(row, now)) for row in self._ready])
-        self._let_go(self._ready)
-        self._ready.clear()
+        return [(row, given_back(row, now)) for row in rows]
 
     async def _buried(self, row: DueDelivery, one: Tried) -> None:
         delivery = encode(DELIVERY, one.delivery_id)

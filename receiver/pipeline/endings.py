@@ -33,15 +33,18 @@ class Endings:
         store: Store,
         *,
         buried: Callable[[DueDelivery, Tried], Awaitable[None]],
+        written: Callable[[Sequence[Ending]], None],
         wake: Callable[[], None],
         busy: Callable[[], bool],
     ) -> None:
-        """`buried` is told of each delivery that is dead, once that is on disk, `wake` of each group, also of one that failed.
+        """`written` is told of each group that is on disk, `buried` of each delivery in it that is dead, and `wake` that a
+        group ended, also of one that failed.
 
         While `busy` says that more ends at once and nobody waits for what ended, a group may wait a moment to grow.
         """
         self._store = store
         self._buried = buried
+        self._written = written
         self._wake = wake
         self._more_soon = busy
         self._grown = asyncio.Event()
@@ -115,6 +118,7 @@ class Endings:
         except BaseException:
             self._left = group + self._left
             raise
+        self._written(group)
         if logs.is_on("debug"):
             _log([one for _, one in group if one.outcome and one.state != DeliveryState.DEAD])
         for row, one in group:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +16,11 @@ from structlog.testing import capture_logs
 from receiver.contract.errors import HookscribeError, StoreUnavailable
 from receiver.contract.model import SinkState
 from receiver.contract.sink import Delivered, NotReady, Rejected, TryLater
-from receiver.pipeline import deliver
+from receiver.pipeline import claims, deliver
 from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.outbox import Route
-from receiver.store.ids import CALL, DELIVERY, EVENT, encode
+from receiver.store.ids import CALL, DELIVERY, EVENT, decode, encode
 from receiver.store.records import DueDelivery, SinkRow, Tried
 from receiver.store.store import Store
 from receiver.testing.rows import put_events
@@ -493,7 +495,7 @@ async def test_concurrency_is_used_and_kept(going: Going) -> None:
 
 async def test_memory_for_events_is_bounded(going: Going, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many sends are allowed at once, no more events are taken than the bound, but always one."""
-    monkeypatch.setattr(deliver, "_CLAIM_BYTES", 5)
+    monkeypatch.setattr(claims, "_CLAIM_BYTES", 5)
     sink = Fake(concurrency=100)
     sink.gate = asyncio.Event()
     going.add(sink)
@@ -525,6 +527,145 @@ async def test_a_call_keeps_its_order_and_a_dead_one_lets_it_go_on(going: Going)
     ids = sink.ids
     assert ids.index(encode(DELIVERY, made[1])) < ids.index(encode(DELIVERY, made[3]))
     assert ids.index(encode(DELIVERY, made[0]), 1) < ids.index(encode(DELIVERY, made[1]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_is_sent_before_what_came_before_it_in_its_call_is_done_on_disk(
+    going: Going, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Whatever is taken ahead, fails, is refused, trips the sink or meets a store that fails, with eight sends at once."""
+    monkeypatch.setattr(claims, "_HELD", 20)
+    dice = random.Random(seed)
+    store = Breaks(going.store)
+    sink = Fake(order="call", batch=5, concurrency=8, retry=(0,) * 1000)
+    early: list[int] = []
+
+    def answer(deliveries: Sequence[Any]) -> Any:
+        numbers = [decode(DELIVERY, one.id) for one in deliveries]
+        for number in numbers:
+            early.extend(row[0] for row in going.world.sql(_OPEN_BEFORE, number))
+        if dice.random() < 0.05:
+            store.failing = {dice.choice(["due", "tried", "due, unheard"]): [StoreUnavailable("disk full")]}
+        return [dice.choices(_ANSWERS, (80, 15, 5))[0] for _ in numbers]
+
+    sink.answer = answer
+    runner = going.add(sink, store)
+    made = await going.put(*[dice.choice([None, *range(1, 12)]) for _ in range(400)])
+    async with asyncio.timeout(3 * PATIENCE):
+        while any(state in ("pending", "in_flight") for state in going.states()):
+            await asyncio.sleep(0.005)
+            await going.later(0.5 if runner.health.state is SinkState.TRIPPED else 0.001)
+    assert early == []
+    done = Counter(going.states())
+    assert set(sink.ids) == {encode(DELIVERY, number) for number in made}
+    assert (set(done), done.total()) == ({"delivered", "dead"}, 400)
+
+
+_OPEN_BEFORE = """
+    SELECT d.id FROM deliveries AS d JOIN deliveries AS earlier
+    ON earlier.call_id = d.call_id AND earlier.id < d.id AND earlier.state NOT IN ('delivered', 'dead') WHERE d.id = ?
+"""
+_ANSWERS = (Delivered(), TryLater(reason="not now"), Rejected(reason="never"))
+
+
+async def test_what_is_taken_behind_a_delivery_that_has_to_wait_goes_back_untried(going: Going) -> None:
+    """Both followers were in hand while the first was being sent; they are pending again, and no attempt is counted."""
+    sink = Fake(order="call", retry=(0, 10))
+    sink.gate = asyncio.Event()
+    sink.answer = says(TryLater(reason="no"))
+    going.add(sink)
+    await going.put(1, 1, 1)
+    await until(lambda: going.states() == ["in_flight"] * 3, "two taken behind the first")
+    sink.gate.set()
+    await until(lambda: going.rows("state, attempts") == [("pending", 1), ("pending", 0), ("pending", 0)])
+    assert len(sink.sent) == 1
+    await going.later(10)
+    await going.settled(*["delivered"] * 3)
+    assert [one.attempt for batch in sink.sent for one in batch] == [1, 2, 1, 1]
+    assert going.world.sql("SELECT count(*) FROM attempts") == [(4,)]
+
+
+@pytest.mark.parametrize("order", ["call", "none"])
+async def test_what_is_erased_while_it_waits_in_hand_is_not_sent(
+    going: Going, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Behind another of its call or for a free place, the sink being slow; what follows it goes out."""
+    monkeypatch.setattr(deliver, "_JUST_NOW", 0.0)
+    sink = Fake(order=order)
+    sink.gate = asyncio.Event()
+    going.add(sink)
+    made = await going.put(1, 1, 1)
+    await until(lambda: going.states() == ["in_flight"] * 3 and sink.under_way)
+    async with going.store.engine.transaction() as tx:
+        await tx.run("drop_deliveries", {"ids": [going.rows("event_id")[1][0]]})
+    sink.gate.set()
+    await going.settled("delivered", "delivered")
+    assert sink.ids == [encode(DELIVERY, made[0]), encode(DELIVERY, made[2])]
+
+
+async def test_what_a_runner_could_not_give_back_its_successor_takes_back(going: Going) -> None:
+    """Its last endings could not be written: nothing stays in flight for ever, and nothing newer overtakes it."""
+    store = Breaks(going.store)
+    first = Fake(order="call")
+    first.gate = asyncio.Event()
+    runner = going.add(first, store)
+    await going.put(1, 1, 1)
+    await until(lambda: going.states() == ["in_flight"] * 3)
+    store.failing = {"tried": [StoreUnavailable("disk full")] * 9}
+    await runner.stop(0.05)
+    assert going.states() == ["in_flight"] * 3
+    made = [*[row[0] for row in going.rows("id")], *await going.put(1)]
+    second = Fake(order="call")
+    going.add(second)
+    await going.settled(*["delivered"] * 4)
+    assert second.ids == [encode(DELIVERY, number) for number in made]
+
+
+async def test_what_was_taken_while_the_start_number_changed_is_taken_back(
+    going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process was given a new one between the look at what is due and the taking of it."""
+    sink, found = Fake(order="call"), going.store._found
+    left = [1]
+
+    async def meanwhile(*args: Any, **options: Any) -> list[DueDelivery]:
+        rows = await found(*args, **options)
+        if rows and left:
+            going.store.start += left.pop()
+        return rows
+
+    monkeypatch.setattr(going.store, "_found", meanwhile)
+    going.add(sink)
+    made = await going.put(1, 1, 2)
+    await going.settled(*["delivered"] * 3)
+    assert sink.ids.index(encode(DELIVERY, made[0])) < sink.ids.index(encode(DELIVERY, made[1]))
+    assert going.rows("attempts") == [(1,)] * 3
+
+
+async def test_a_slow_call_with_many_events_keeps_no_other_waiting(
+    going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can only wait takes no room from what could go, and few of one call are taken to wait."""
+    monkeypatch.setattr(claims, "_CLAIM_BYTES", 100)
+    sink = Fake(order="call", concurrency=8)
+    slow = await put_events(going.store, [1] * 300)
+    held, gate = encode(DELIVERY, slow[0]), asyncio.Event()
+    send = sink.send
+
+    async def slowly(deliveries: Sequence[Any]) -> Any:
+        answer = await send(deliveries)
+        if deliveries[0].id == held:
+            await gate.wait()
+        return answer
+
+    sink.send = slowly  # type: ignore[method-assign]
+    going.add(sink)
+    await until(lambda: held in sink.ids)
+    await going.put(*range(2, 22))
+    await until(lambda: going.states().count("delivered") == 20, "the others")
+    assert going.states().count("in_flight") <= 1 + claims._DEEP
+    gate.set()
+    await going.settled(*["delivered"] * 320)
 
 
 async def test_what_stands_far_behind_a_call_that_waits_arrives_all_the_same(
@@ -648,11 +789,9 @@ class Breaks(Store):
         if self.failing.get(verb):
             raise self.failing[verb].pop(0)
 
-    async def due(
-        self, sink: str, limit: int, *, in_order: bool, max_bytes: int, deep: bool = True
-    ) -> list[DueDelivery]:
+    async def due(self, sink: str, limit: int, **how: Any) -> list[DueDelivery]:
         self._break("due")
-        found = await super().due(sink, limit, in_order=in_order, max_bytes=max_bytes, deep=deep)
+        found = await super().due(sink, limit, **how)
         if found:
             self._break("due, unheard")
         return found

@@ -45,13 +45,14 @@ async def test_a_group_is_all_that_ended_while_the_one_before_was_written(tmp_pa
     """One transaction at a time; the dead are told of once they are on disk; a failure is raised once, and loses nothing."""
     async with world(tmp_path) as one:
         store, buried, woken = Slow(one.store), [], asyncio.Event()
+        done: list[Ending] = []
 
         async def bury(row: DueDelivery, _: Tried) -> None:
             buried.append((row.id, one.sql("SELECT state FROM deliveries WHERE id = ?", row.id)))
 
         made = await put_events(one.store, [None] * 5, "archive")
         rows = await one.store.due("archive", 5, in_order=False, max_bytes=1000)
-        endings = Endings(store, buried=bury, wake=woken.set, busy=lambda: False)
+        endings = Endings(store, buried=bury, written=done.extend, wake=woken.set, busy=lambda: False)
         endings.add([ended(rows[0], DeliveryState.DELIVERED)])
         await until(lambda: store.groups == [1])
         for row in rows[1:4]:
@@ -71,6 +72,7 @@ async def test_a_group_is_all_that_ended_while_the_one_before_was_written(tmp_pa
         assert one.sql("SELECT state FROM deliveries ORDER BY id") == [("delivered",)] * 4 + [("dead",)]
         assert one.sql("SELECT count(*) FROM attempts") == [(5,)]
         assert buried == [(made[4], [("dead",)])]
+        assert [row.id for row, _ in done] == made
 
 
 async def test_while_there_is_much_to_send_a_group_grows(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ async def test_while_there_is_much_to_send_a_group_grows(tmp_path: Path) -> None
 
         await put_events(one.store, [None] * 200, "archive")
         rows = await one.store.due("archive", 200, in_order=False, max_bytes=1000)
-        endings = Endings(store, buried=bury, wake=lambda: None, busy=lambda: busy[0])
+        endings = Endings(store, buried=bury, written=lambda _: None, wake=lambda: None, busy=lambda: busy[0])
         endings.add([ended(rows[0], DeliveryState.DELIVERED)])
         await asyncio.sleep(0)
         for row in rows[1:150]:
