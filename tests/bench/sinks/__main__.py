@@ -17,7 +17,7 @@ import uvloop
 from receiver import logs
 from receiver.web.memory import pass_over_what_stays, take_short_turns
 from sinks import __path__ as here
-from sinks.frame import Bench, measure, row
+from sinks.frame import Bench, measure, others, row
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(here) if module.name not in ("frame", "__main__"))
 
@@ -27,12 +27,17 @@ async def main(names: list[str], rounds: int, *, quick: bool) -> None:
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {rounds} rounds, in turn; medians\n")
     print("| sink | events | drained, events/s | library, events/s | ÷ library | the library's fastest loop |")
     print("|---|---|---|---|---|---|", flush=True)
+    loops = []
     for name in names:
         bench: Bench = importlib.import_module(f"sinks.{name}").BENCH
         pass_over_what_stays()  # as `serve` does, for both sides
         take_short_turns()
         count = bench.count // 10 if quick else bench.count
-        print(row(bench, await measure(bench, rounds, count), count), flush=True)
+        measured = await measure(bench, rounds, count)
+        print(row(bench, measured, count), flush=True)
+        loops.append(others(bench, measured))
+    print("\n| sink | the library's loop | events/s | drained ÷ it |\n|---|---|---|---|")
+    print("\n".join(loops))
 
 
 if __name__ == "__main__":

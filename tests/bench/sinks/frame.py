@@ -50,9 +50,18 @@ class Round(NamedTuple):
     """One turn of each, in events a second."""
 
     engine: float
-    library: float
-    way: str
-    """Which of the library's loops was the fastest."""
+    loops: Mapping[str, float]
+    """Of each of the library's loops."""
+
+    @property
+    def way(self) -> str:
+        """Return which of the library's loops was the fastest."""
+        return max(self.loops, key=lambda way: self.loops[way])
+
+    @property
+    def library(self) -> float:
+        """Return what it made."""
+        return self.loops[self.way]
 
 
 @asynccontextmanager
@@ -84,8 +93,8 @@ async def engine(bench: Bench, count: int) -> float:
             return await _drained(events, sink, count)
 
 
-async def library(bench: Bench, count: int) -> tuple[float, str]:
-    """Run each of the library's loops; return the fastest one's events a second, and its name."""
+async def library(bench: Bench, count: int) -> dict[str, float]:
+    """Run each of the library's loops; return the events a second that it made."""
     bodies = [BODY] * count
     rates = {}
     async with bench.loops() as loops:
@@ -94,26 +103,35 @@ async def library(bench: Bench, count: int) -> tuple[float, str]:
             started = time.perf_counter()
             await loop(bodies)
             rates[way] = count / (time.perf_counter() - started)
-    fastest = max(rates, key=lambda way: rates[way])
-    return rates[fastest], fastest
+    return rates
 
 
 async def measure(bench: Bench, rounds: int, count: int) -> list[Round]:
     """Run engine and library in turn."""
-    found = []
-    for _ in range(rounds):
-        rate = await engine(bench, count)
-        found.append(Round(rate, *await library(bench, count)))
-    return found
+    return [Round(await engine(bench, count), await library(bench, count)) for _ in range(rounds)]
 
 
 def row(bench: Bench, rounds: Sequence[Round], count: int) -> str:
     """Write medians, and the median ratio with its lowest and highest round, as a line of a table."""
-    ratios = sorted(one.engine / one.library for one in rounds)
     ours = statistics.median(one.engine for one in rounds)
     theirs = statistics.median(one.library for one in rounds)
-    ratio = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    ratio = _ratio([one.engine / one.library for one in rounds])
     return f"| {bench.name} | {count:,} | {ours:,.0f} | {theirs:,.0f} | {ratio} | {rounds[-1].way} |"
+
+
+def others(bench: Bench, rounds: Sequence[Round]) -> str:
+    """Write what each of the library's loops made, and the ratio to it, as lines of a table."""
+    lines = []
+    for way in rounds[0].loops:
+        rate = statistics.median(one.loops[way] for one in rounds)
+        lines.append(
+            f"| {bench.name} | {way} | {rate:,.0f} | {_ratio([one.engine / one.loops[way] for one in rounds])} |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(found: Sequence[float]) -> str:
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 async def in_batches(size: int, bodies: Sequence[bytes], publish: Callable[[bytes], Awaitable[object]]) -> None:
