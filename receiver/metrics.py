@@ -25,7 +25,7 @@ from receiver.contract.proof import Reason
 from receiver.pipeline.histogram import SECONDS, Histogram
 from receiver.pipeline.ingest import Ingest
 from receiver.pipeline.quarantine import UNKNOWN_SOURCE, QuarantineWriter
-from receiver.pipeline.worker import Worker
+from receiver.pipeline.worker import STEPS, Worker
 from receiver.runtime import Running
 from receiver.store.gauges import Gauges, Waits, read_gauges
 from receiver.store.jobs import JobState
@@ -263,7 +263,7 @@ def _working(worker: Worker, known: _Known) -> Iterator[Sample]:
     for (source, good), count in read.items():
         yield "hookscribe_normalized_total", (known(source), "normalized" if good else "unreadable"), count
     yield "hookscribe_normalize_seconds", (), worker.normalize.seconds
-    for step in ("normalize", "confirm", "reconcile", "watch"):
+    for step in STEPS:
         yield "hookscribe_store_errors_total", (step,), worker.store_errors[step]
     for runner in worker.runners:
         yield "hookscribe_store_errors_total", ("deliver",), runner.store_errors

@@ -32,6 +32,8 @@ _AGAIN = 1.0
 _SLOWLY = 30.0
 _UPKEEP = 600.0
 _FOLLOW = 2.0
+STEPS = ("take_over", "normalize", "confirm", "reconcile", "watch", "upkeep", "follow")
+"""Whatever asks the store by itself, as failures are counted."""
 _STUCK = 300.0
 """Seconds after which a step that has not ended counts as hanging: a batch of slow bodies may take minutes."""
 
@@ -106,10 +108,7 @@ class Worker:
 
     async def run(self) -> None:
         """Take over what a dead worker held, then work until cancelled or stopped."""
-        taken = await self._store.reclaim()
-        if taken:
-            log.info("worker.took_over", count=taken)
-        await self.normalize.readmit()
+        await self._take_over()
         async with asyncio.TaskGroup() as group:
             self._normalizing = group.create_task(
                 self._step_by_step("normalize", self._normalize_then_wake, self._work)
@@ -131,6 +130,24 @@ class Worker:
             self._group = group
             for runner in self.runners:
                 group.create_task(runner.run())
+
+    async def _take_over(self) -> None:
+        """Take back what a dead worker held, however often the store has to be asked."""
+        failed = 0
+        while not self._stopping:
+            try:
+                if taken := await self._store.reclaim():
+                    log.info("worker.took_over", count=taken)
+                await self.normalize.readmit()
+                return
+            except StoreError as error:
+                failed += 1
+                self._store_failed("take_over", error)
+                await self._rest(rest_after(failed, _AGAIN))
+
+    def _store_failed(self, step: str, error: StoreError) -> None:
+        self.store_errors[step] += 1
+        log.error("worker.store_failed", step=step, why=str(error))
 
     async def change(
         self, sources: Mapping[str, Provider[Any]], gone: Collection[str], new: Sequence[Runner], grace: float
@@ -204,8 +221,7 @@ class Worker:
             except Exception as error:
                 failed += 1
                 if isinstance(error, StoreError):
-                    self.store_errors[name] += 1
-                    log.error("worker.store_failed", step=name, why=str(error))
+                    self._store_failed(name, error)
                 else:
                     log.exception("worker.step_failed")
                 await self._rest(rest_after(failed, _AGAIN))
@@ -235,8 +251,7 @@ class Worker:
                 if await self._store.leads(name) and await step():
                     self.written()
             except StoreError as error:
-                self.store_errors[name] += 1
-                log.error("worker.store_failed", step=name, why=str(error))
+                self._store_failed(name, error)
             except Exception:
                 log.exception("worker.step_failed")
             await asyncio.sleep(every)

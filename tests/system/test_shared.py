@@ -64,6 +64,10 @@ class Fleet:
         self._all.append((role, process))
         self._site.webs = [one for what, one in self._all if what == "web"]
 
+    async def started(self) -> None:
+        """Wait until all of them are at work."""
+        await asyncio.gather(*(one.started() for _, one in self._all))
+
     async def kill_one(self) -> None:
         """Kill any of them, and start another of its role."""
         role, victim = self._all.pop(random.randrange(len(self._all)))
@@ -113,7 +117,7 @@ async def fleet(
         try:
             for role in ("web", "web", "worker", "worker"):
                 await made.start(role)
-            await until(lambda: all(one.address() for one in site.webs), "two that receive")
+            await made.started()
             yield site, made
         finally:
             await made.end()

@@ -91,6 +91,26 @@ async def test_what_a_dead_worker_held_is_taken_over(one: World) -> None:
     assert one.sql("SELECT tries, state FROM receipts") == [(1, "normalized")]
 
 
+async def test_a_store_that_is_away_just_after_the_start_ends_no_worker(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead worker held is asked for again until it comes; until then the probes say that nobody works."""
+    failures, reclaim, asked = [StoreUnavailable("away")] * 3, one.store.reclaim, asyncio.Event()
+
+    async def away() -> int:
+        if failures:
+            asked.set()
+            raise failures.pop()
+        return await reclaim()
+
+    monkeypatch.setattr(one.store, "reclaim", away)
+    await put_events(one.store, [None])
+    await one.store.due("archive", 1, in_order=False, max_bytes=1)
+    async with Work(one) as work:
+        await asked.wait()
+        assert work.worker.trouble() == "the worker does not run"
+        await until(lambda: work.sink.ids)
+        assert work.worker.store_errors["take_over"] == 3
+
+
 async def test_commits_of_other_processes_are_seen(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite wakes nobody: the worker looks whether the file has changed."""
     monkeypatch.setattr(worker_module, "_WATCH", 0.01)
