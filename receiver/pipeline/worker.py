@@ -133,13 +133,13 @@ class Worker:
 
     async def _take_over(self) -> None:
         """Take back what a dead worker held, however often the store has to be asked."""
-        failed = 0
-        while not self._stopping:
+        failed, done = 0, False
+        while not (done or self._stopping):
             try:
                 if taken := await self._store.reclaim():
                     log.info("worker.took_over", count=taken)
                 await self.normalize.readmit()
-                return
+                done = True
             except StoreError as error:
                 failed += 1
                 self._store_failed("take_over", error)
