@@ -12,8 +12,9 @@ import structlog
 
 from receiver.contract.errors import StoreError
 from receiver.contract.model import DeliveryState, SinkState
-from receiver.contract.sink import Delivered, Rejected, SendOutcome, Sink, TryLater
+from receiver.contract.sink import SendOutcome, Sink, TryLater
 from receiver.pipeline.attempt import Render, cut, ended, given_back, is_cancelled, send, tried, why
+from receiver.pipeline.breaker import Breaker
 from receiver.pipeline.claims import Claims
 from receiver.pipeline.endings import Ending, Endings
 from receiver.pipeline.histogram import SECONDS, Histogram
@@ -22,7 +23,7 @@ from receiver.pipeline.outbox import Outbox
 from receiver.pipeline.schedule import Health, Pace, rest_after, wait_after
 from receiver.pipeline.taken import Taken
 from receiver.store.ids import DELIVERY, encode
-from receiver.store.records import DueDelivery, SinkRow, Tried
+from receiver.store.records import DueDelivery, Tried
 from receiver.store.store import Store
 
 log = structlog.get_logger()
@@ -52,7 +53,6 @@ class Runner:
         """`render` makes the public event of a row; `dice` draws jitter between 0 and 1; `now` is Unix seconds."""
         settings = sink.settings
         self.name = sink.name
-        self.health = Health()
         self.outcomes: Counter[str] = Counter()
         self.seconds = Histogram(SECONDS)
         """How long sends took, a batch once."""
@@ -63,6 +63,7 @@ class Runner:
         self._render = render
         self._dice = dice
         self._now = now
+        self._breaker = Breaker(sink.name, store, now)
         self._in_order = (settings.order or sink.order) == "call"
         self._most = settings.concurrency or sink.concurrency
         self._paced = bool(settings.rate or sink.rate)
@@ -78,9 +79,12 @@ class Runner:
         self._opened = False
         self._open_tries = 0
         self._open_at = 0.0
-        self._looked: float | None = None
-        self._remembered = 0
         self._turning: asyncio.Task[Any] | None = None
+
+    @property
+    def health(self) -> Health:
+        """Return how the sink fares."""
+        return self._breaker.health
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -137,8 +141,8 @@ class Runner:
         self._endings.again()
         if not await self._leading():
             return _POLL
-        await self._look()
-        if self.health.state is SinkState.PAUSED or not (self._opened or await self._open()):
+        await self._heed()
+        if self._breaker.state is SinkState.PAUSED or not (self._opened or await self._open()):
             return _POLL
         if self._free() > 0:
             if (wait := self._pace.wait()) > 0:
@@ -153,7 +157,7 @@ class Runner:
         return min(_POLL, self._pace.wait()) if self._taken else await self._until_due()
 
     def _free(self) -> int:
-        return self.health.allowed(self._now(), self._most) - len(self._sending)
+        return self._breaker.allowed(self._most) - len(self._sending)
 
     def _start_ready(self) -> None:
         free = self._free() if self._opened and self._claims.valid else 0
@@ -182,7 +186,7 @@ class Runner:
         self._claims.drop_lost()
         leads = await self._store.leads(f"sink {self.name}")
         if not leads:
-            self._looked = None  # whoever leads it meanwhile knows better how it fares, and needs its file
+            self._breaker.elsewhere()  # and whoever leads it needs its file
             if self._opened and not self._sending:
                 self._opened = False
                 await self._close()
@@ -191,14 +195,14 @@ class Runner:
     async def _claim(self, free: int, *, deep: bool) -> None:
         if self._stopping:
             return
-        one, sending = self.health.state is SinkState.TRIPPED, bool(self._sending)
+        one, sending = self._breaker.state is SinkState.TRIPPED, bool(self._sending)
         self._back(await self._claims.take(free, deep=deep, one=one, sending=sending, steady=self._is_steady))
-        if not one and self.health.state is not SinkState.RUNNING:
+        if not one and self._breaker.state is not SinkState.RUNNING:
             self._give_back()  # it tripped meanwhile
 
     def _is_steady(self) -> bool:
-        running = self.health.state is SinkState.RUNNING and not self._paced
-        return running and self.health.allowed(self._now(), self._most) == self._most
+        running = self._breaker.state is SinkState.RUNNING and not self._paced
+        return running and self._breaker.allowed(self._most) == self._most
 
     async def _until_due(self) -> float:
         if self._sending or self._endings.busy:
@@ -207,29 +211,17 @@ class Runner:
         return _POLL if due is None else min(_POLL, max(0.01, due / 1000 - self._now()))
 
     def _until_probe(self) -> float:
-        if self.health.state is SinkState.TRIPPED and not self._sending:
-            return min(_POLL, max(0.01, self.health.probe_at - self._now()))
+        if self._breaker.state is SinkState.TRIPPED and not self._sending:
+            return min(_POLL, max(0.01, self._breaker.probe_in()))
         return _POLL
 
-    async def _look(self) -> None:
-        """See what an operator said of this sink, now and then."""
-        first, now = self._looked is None, time.monotonic()
-        if self._looked is not None and now - self._looked < _POLL:
-            return
-        row = (await self._store.sinks()).get(self.name)
-        self._looked = now
-        if row is None:
-            return
-        state = SinkState(row.state)
-        if first:  # as it was before the start; a sink that had tripped is probed at once
-            self.health = Health(state, row.failures)
-            self._remembered = row.updated_at
-        elif self.health.is_ordered(state, later=row.updated_at > self._remembered):
-            self.health.ordered(state)
+    async def _heed(self) -> None:
+        """Do what an operator said of this sink."""
+        ordered = await self._breaker.look()
+        if ordered is not None:
             self._open_at, self._open_tries = 0.0, 0  # what is resumed is tried at once
-            log.info("sink.state", sink=self.name, state=str(state))
-            if state is SinkState.PAUSED:
-                self._give_back()
+        if ordered is SinkState.PAUSED:
+            self._give_back()
 
     async def _open(self) -> bool:
         if time.monotonic() < self._open_at:
@@ -242,7 +234,7 @@ class Runner:
                 raise
             self._open_at = time.monotonic() + _OPEN_AGAIN[min(self._open_tries, len(_OPEN_AGAIN) - 1)]
             self._open_tries += 1
-            await self._failed(why(error))
+            await self._tripped(await self._breaker.failed(why(error)))
             await self._close()
             return False
         self._opened, self._open_tries = True, 0
@@ -251,7 +243,7 @@ class Runner:
     def _start(self) -> None:
         batch = self._taken.batch(self._sink.batch)
         self._pace.sent()
-        probing = self.health.state is SinkState.TRIPPED
+        probing = self._breaker.state is SinkState.TRIPPED
         task = asyncio.create_task(self._send(batch, probing=probing), name=f"send {self.name}")
         self._sending.add(task)
         task.add_done_callback(self._sent)
@@ -315,43 +307,15 @@ class Runner:
         return {"outcome": "failed", "state": DeliveryState.PENDING, "next_at": due}
 
     async def _judge(self, outcomes: Sequence[SendOutcome], *, probing: bool) -> None:
-        """Let the batch count for or against the sink: one success is a sink that works."""
         for outcome in outcomes:
             if isinstance(outcome, TryLater) and outcome.after:
                 self._pace.hold(min(outcome.after, 3600.0))
-        if any(isinstance(outcome, Delivered) for outcome in outcomes):
-            if self.health.succeeded():
-                log.info("sink.resumed", sink=self.name)
-                await self._remember()
-            return
-        if self.health.state is SinkState.TRIPPED and not probing:
-            return  # sent before it tripped: tells nothing new
-        last = outcomes[-1]
-        await self._failed(last.reason if isinstance(last, TryLater | Rejected) else "")
+        await self._tripped(await self._breaker.judge(outcomes, probing=probing))
 
-    async def _failed(self, reason: str) -> None:
-        tripped = self.health.failed(self._now(), reason)
-        log.warning("delivery.failed", sink=self.name, failures=self.health.failures, reason=cut(reason))
-        if self.health.state is not SinkState.TRIPPED:
-            return
-        await self._remember()
-        if tripped:
+    async def _tripped(self, reason: str | None) -> None:
+        if reason is not None:
             self._give_back()
             await self._news.tripped(cut(reason))
-
-    async def _remember(self) -> None:
-        health = self.health
-        with contextlib.suppress(StoreError):
-            await self._store.put_health(
-                SinkRow(
-                    name=self.name,
-                    state=health.state,
-                    failures=health.failures,
-                    reason=cut(health.reason),
-                    probe_at=int(health.probe_at * 1000),
-                )
-            )
-            self._remembered = self._store.now_ms()
 
     def _give_back(self) -> None:
         """Put what was taken and not started back where it was."""

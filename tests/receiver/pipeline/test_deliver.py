@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from receiver.contract.errors import HookscribeError, StoreUnavailable
 from receiver.contract.model import SinkState
 from receiver.contract.sink import Delivered, NotReady, Rejected, TryLater
-from receiver.pipeline import claims, deliver
+from receiver.pipeline import breaker, claims, deliver
 from receiver.pipeline.attempt import Renderer
 from receiver.pipeline.deliver import Runner
 from receiver.pipeline.outbox import Route
@@ -92,6 +92,7 @@ class Going:
 async def going(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Going]:
     """Give a world with a sink called archive, and one called other that takes events of ours."""
     monkeypatch.setattr(deliver, "_POLL", 0.02)
+    monkeypatch.setattr(breaker, "_LOOK", 0.02)
     routes = [Route(sink=name, events=("ops.*",), sources=("*",)) for name in ("archive", "other")]
     async with world(tmp_path, routes) as one:
         made = Going(one)
@@ -423,12 +424,12 @@ async def test_a_failure_does_not_undo_a_pause(going: Going) -> None:
     await going.put(*[None] * 5)
     await until(lambda: sink.under_way == 5)
     await going.store.put_sink(SinkRow(name="archive", state=SinkState.PAUSED))
-    runner._looked = float("inf")  # it has not seen it yet
+    runner._breaker._looked = float("inf")  # it has not seen it yet
     sink.gate.set()
     await until(lambda: runner.health.state is SinkState.TRIPPED)
     await until(lambda: "in_flight" not in going.states())
     assert (await going.store.sinks())["archive"].state == "paused"
-    runner._looked = 0.0
+    runner._breaker._looked = 0.0
     going.wake()
     await until(lambda: runner.health.state is SinkState.PAUSED)
 

@@ -91,7 +91,9 @@ async def test_what_a_dead_worker_held_is_taken_over(one: World) -> None:
     assert one.sql("SELECT tries, state FROM receipts") == [(1, "normalized")]
 
 
-async def test_a_store_that_is_away_just_after_the_start_ends_no_worker(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_away_just_after_the_start_ends_no_worker(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a dead worker held is asked for again until it comes; until then the probes say that nobody works."""
     failures, reclaim, asked = [StoreUnavailable("away")] * 3, one.store.reclaim, asyncio.Event()
 
