@@ -242,6 +242,17 @@ class StoreContract:
             found = await store.due("archive", 5, in_order=False, max_bytes=MIB)
             assert [one.id for one in found] == [second]
 
+    async def test_what_is_erased_while_it_is_sent_leaves_no_attempt(self) -> None:
+        """An answer may repeat what it was sent: of an attempt that ends after its event was erased nothing is written."""
+        async with self.opened(Clock()) as store:
+            erased, stays = await put_events(store, [None, None])
+            events = [one.event_id for one in await store.due("archive", 2, in_order=False, max_bytes=MIB)]
+            for name in ("drop_attempts", "drop_deliveries", "drop_events"):
+                await store.engine.write(name, {"ids": events[:1]})
+            await store.tried([a_tried(one, DeliveryState.DEAD, outcome="rejected") for one in (erased, stays)])
+            left = [len(await store.engine.rows("delivery_attempts", {"id": one})) for one in (erased, stays)]
+            assert left == [0, 1]
+
     async def test_a_call_keeps_its_order(self) -> None:
         """In order, a delivery of a call waits for the earlier ones; others and calls among each other do not."""
         async with self.opened(Clock()) as store:

@@ -228,11 +228,12 @@ WHERE state = 'in_flight' AND worker = ANY(:workers::bigint[]);
 UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, attempts = attempts - 1, updated_at = :now
 WHERE state = 'in_flight' AND worker = :worker AND sink = :sink;
 
--- add_attempts: Tries, with how they ended.
+-- add_attempts: Tries, with how they ended; of a delivery that was erased meanwhile nothing is kept.
 INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail)
 SELECT * FROM unnest(
     :id::bigint[], :delivery_id::bigint[], :number::integer[], :started_at::bigint[], :duration::bigint[],
-    :outcome::text[], :detail::text[]);
+    :outcome::text[], :detail::text[]) AS new (id, delivery_id, number, started_at, duration, outcome, detail)
+WHERE EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = new.delivery_id);
 
 -- sink_states: What is known of each sink.
 SELECT name, state, failures, reason, probe_at, updated_at FROM sinks;

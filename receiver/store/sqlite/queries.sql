@@ -193,8 +193,10 @@ WHERE state = 'in_flight' AND state <> 'delivered';
 UPDATE deliveries SET state = 'pending', worker = NULL, next_at = :now, attempts = attempts - 1, updated_at = :now
 WHERE state = 'in_flight' AND state <> 'delivered' AND worker = :worker AND sink = :sink;
 
--- add_attempts: Tries, with how they ended.
-INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail) VALUES {rows};
+-- add_attempts: Tries, with how they ended; of a delivery that was erased meanwhile nothing is kept.
+INSERT INTO attempts (id, delivery_id, number, started_at, duration, outcome, detail)
+WITH new (id, delivery_id, number, started_at, duration, outcome, detail) AS (VALUES {rows})
+SELECT * FROM new WHERE EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = new.delivery_id);
 
 -- sink_states: What is known of each sink.
 SELECT name, state, failures, reason, probe_at, updated_at FROM sinks;

@@ -158,11 +158,13 @@ async def test_a_command_subscribes_and_lists(site: Site) -> None:
 
 
 async def test_what_changes_subscriptions_is_written_down(site: Site) -> None:
-    """Each verb, and the source that it was about."""
+    """Each verb, and the source that it was about; RingCentral's five logins a minute are not waited for."""
+    engine = site.run.runtime.store.engine
     verbs = [words for words in COMMANDS if words.startswith("subscriptions ")]
     for words in sorted(verbs, key=lambda one: _VERBS.index(one.split()[1])):
         code, _, err = await command(site, *words.split(), "ace", "--to", site.door)
         assert (code, err) == (0, ""), words
+        await engine.write("put_bucket", {"source": "ace", "bucket": "auth", "taken": "[]"})
     page = await Trail(site.run.runtime.store).listed({})
     assert [one["what"] for one in reversed(page.items)] == [COMMANDS[words] for words in verbs if COMMANDS[words]]
     assert {one["thing"] for one in page.items} == {"ace"}
