@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from receiver.contract.errors import StoreError
+from receiver.contract.errors import StoreError, StoreUnavailable
 from receiver.contract.provider import Provider
 from receiver.pipeline.attempt import ended
 from receiver.pipeline.confirm import Confirm
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 _POLL = 1.0
 _WATCH = 0.1
 _AGAIN = 1.0
+_TRIES = 5
+"""Of a store that is away when a worker starts: a receiver that received and never delivered would be a lie."""
 _SLOWLY = 30.0
 _UPKEEP = 600.0
 _FOLLOW = 2.0
@@ -132,7 +134,7 @@ class Worker:
                 group.create_task(runner.run())
 
     async def _take_over(self) -> None:
-        """Take back what a dead worker held, however often the store has to be asked."""
+        """Take back what a dead worker held; a store that is away for a moment is asked again. Raises StoreError."""
         failed, done = 0, False
         while not (done or self._stopping):
             try:
@@ -140,9 +142,11 @@ class Worker:
                     log.info("worker.took_over", count=taken)
                 await self.normalize.readmit()
                 done = True
-            except StoreError as error:
+            except StoreUnavailable as error:
                 failed += 1
                 self._store_failed("take_over", error)
+                if failed == _TRIES:
+                    raise
                 await self._rest(rest_after(failed, _AGAIN))
 
     def _store_failed(self, step: str, error: StoreError) -> None:

@@ -125,6 +125,7 @@ async def test_a_worker_that_cannot_start_ends_the_whole(tmp_path: Path, monkeyp
         raise StoreUnavailable("disk full")
 
     monkeypatch.setattr(Store, "reclaim", fails)
+    monkeypatch.setattr(worker_module, "_AGAIN", 0.01)
     with pytest.raises(StoreUnavailable, match="disk full"):
         async with asyncio.timeout(PATIENCE), running(configured(tmp_path), REGISTRY):
             await asyncio.Event().wait()
