@@ -314,11 +314,13 @@ def of_quarantine(rows: Sequence[QuarantinedRow], *, enabled: bool) -> Finding:
 
 
 def of_building(config: Config, registry: Registry, ports: SinkPorts) -> Iterator[Finding]:
-    """Make every sink, and say which cannot be made: an extra that is missing, settings that it refuses."""
+    """Make every sink, and say which cannot be made, or cannot work here: an extra, a program or a folder is missing."""
     for name, settings in config.sinks.items():
         about = f"sink {name}"
         try:
-            registry.sink(settings.kind)(name, settings, ports)
+            lacking = registry.sink(settings.kind)(name, settings, ports).lacking()
+            if lacking is not None:
+                yield problem(about, lacking, "put it where deliveries are made, or change the settings")
         except ConfigError as error:
             yield problem(about, str(error), "install what is missing, or change the settings")
         except Exception as error:  # noqa: BLE001 -- somebody else's code; its message may hold a secret

@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 from receiver.contract.errors import ConfigError
@@ -57,6 +59,16 @@ class Exec(Sink[ExecSettings]):
 
     Settings = ExecSettings
 
+    def lacking(self) -> str | None:
+        """Return that the folder is not there, or no program of that name that may be run."""
+        folder, program = self.settings.folder or "", self.settings.command[0]
+        if folder and not Path(folder).is_dir():
+            return f"folder: there is no {folder}"
+        named = str(Path(folder, program).absolute()) if "/" in program else program
+        if shutil.which(named, path=self._base_environment()["PATH"]) is None:
+            return f"command: there is no program {program} that may be run"
+        return None
+
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SendOutcome]:
         """Run the command for one delivery after the other."""
         return [await self._run(delivery) for delivery in deliveries]
@@ -99,13 +111,15 @@ class Exec(Sink[ExecSettings]):
 
     def _environment(self, delivery: Delivery) -> dict[str, str]:
         return {
-            "PATH": _PATH,
-            "LANG": "C.UTF-8",
-            **{name: value.value for name, value in self.settings.env.items()},
+            **self._base_environment(),
             "HOOKSCRIBE_EVENT_ID": delivery.event.id,
             "HOOKSCRIBE_EVENT_TYPE": delivery.event.type,
             "HOOKSCRIBE_ATTEMPT": str(delivery.attempt),
         }
+
+    def _base_environment(self) -> dict[str, str]:
+        own = {name: value.value for name, value in self.settings.env.items()}
+        return {"PATH": _PATH, "LANG": "C.UTF-8", **own}
 
     def _outcome(self, status: int, said: bytes) -> SendOutcome:
         if status == 0:

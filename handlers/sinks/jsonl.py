@@ -183,6 +183,15 @@ class Jsonl(Sink[JsonlSettings]):
         self._file: LinesFile | None = None
         self._thread = ThreadPoolExecutor(1, f"jsonl-{name}")
 
+    def lacking(self) -> str | None:
+        """Return that the folder is not there, or that this user may not write."""
+        folder = self._path.parent
+        if not folder.is_dir():
+            return f"path: there is no folder {folder}"
+        if not os.access(self._path if self._path.exists() else folder, os.W_OK):
+            return f"path: this user may not write {self._path}"
+        return None
+
     async def open(self) -> None:
         """Open the file, so that what is wrong with it shows at the start. Raises OSError."""
         await self._off_loop(self._current)

@@ -126,6 +126,10 @@ class Sink(Generic[SettingsT]):
         """Return how many bytes of a rendered event the other side takes at most, or None where it does not say."""
         return None
 
+    def lacking(self) -> str | None:
+        """Return what this machine lacks of what the settings name, a program or a folder, or None; asks nobody else."""
+        return None
+
     async def open(self) -> None:
         """Connect, open files. Raise anything to be tried again later: the sink is then treated as failing.
 

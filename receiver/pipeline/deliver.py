@@ -186,8 +186,8 @@ class Runner:
         self._claims.drop_lost()
         leads = await self._store.leads(f"sink {self.name}")
         if not leads:
-            self._breaker.elsewhere()  # and whoever leads it needs its file
-            if self._opened and not self._sending:
+            self._breaker.elsewhere()
+            if self._opened and not self._sending:  # whoever leads it meanwhile may need what it holds: its file
                 self._opened = False
                 await self._close()
         return leads

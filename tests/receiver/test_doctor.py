@@ -62,11 +62,21 @@ class Leaking(Hose):
         raise RuntimeError(settings.url.value)
 
 
+class Bare(Hose):
+    """A sink that misses something on this machine."""
+
+    def lacking(self) -> str | None:
+        """Return what."""
+        return "there is no tap"
+
+
 class Slack(Hose):
     """A sink called slack."""
 
 
-WITH_SINKS = Registry({"acme": Acme}, {"hose": Hose, "broken": Broken, "leaking": Leaking, "slack": Slack})
+WITH_SINKS = Registry(
+    {"acme": Acme}, {"hose": Hose, "broken": Broken, "leaking": Leaking, "bare": Bare, "slack": Slack}
+)
 
 
 def told(findings: Any) -> list[str]:
@@ -259,4 +269,5 @@ def test_sinks_that_cannot_be_made_are_problems() -> None:
     assert lines("hose") == []
     assert [one.text for one in lines("broken")] == ["acme-queue is not installed: pip install acme-queue"]
     assert [one.text for one in lines("leaking")] == ["leaking fails: RuntimeError"]
+    assert [one.text for one in lines("bare")] == ["there is no tap"]
     assert REGISTRY.sinks

@@ -258,3 +258,28 @@ def test_a_command_that_cannot_be_is_an_error(settings: dict[str, Any], words: s
     """The message names the key."""
     with pytest.raises(ConfigError, match=words):
         ExecSettings(kind="exec", **settings).check()
+
+
+@pytest.mark.parametrize(
+    ("table", "lacks"),
+    [
+        ({"command": ("sh",)}, None),
+        ({"command": ("/bin/sh", "-c", "true")}, None),
+        ({"command": ("./here.sh",), "folder": "."}, None),
+        ({"command": ("there.sh",), "env": {"PATH": Secret(".")}}, None),
+        ({"command": ("./here.txt",), "folder": "."}, "command: there is no program ./here.txt that may be run"),
+        ({"command": ("nowhere-4711",)}, "command: there is no program nowhere-4711 that may be run"),
+        ({"command": ("sh",), "env": {"PATH": Secret("/nowhere")}}, "command: there is no program sh that may be run"),
+        ({"command": ("sh",), "folder": "gone"}, "folder: there is no gone"),
+    ],
+)
+def test_a_program_that_is_not_there_is_known_before_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], lacks: str | None
+) -> None:
+    """Looked for as it will be: in the folder where it is named by its place, else on the PATH that it gets."""
+    monkeypatch.chdir(tmp_path)
+    for name, mode in (("here.sh", 0o700), ("there.sh", 0o700), ("here.txt", 0o600)):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(mode)
+    ports: Any = SinkPorts(http=None, links=None, now=time.time)  # type: ignore[arg-type]
+    assert Exec("run", ExecSettings(kind="exec", **table), ports).lacking() == lacks

@@ -153,6 +153,17 @@ async def test_line_breaks_between_json_parts_become_blanks(tmp_path: Path) -> N
     assert json.loads(line)["data"] == {"text": "a\nb"}
 
 
+def test_a_missing_directory_is_known_before_it_is_needed(tmp_path: Path) -> None:
+    """`hookscribe doctor` asks; a file that is not there yet will be made."""
+
+    def lacking(path: Path) -> str | None:
+        ports: Any = SinkPorts(http=None, links=None, now=time.time)  # type: ignore[arg-type]
+        return Jsonl("archive", settings_of(JsonlSettings, {"kind": "jsonl", "path": str(path)}), ports).lacking()
+
+    assert lacking(tmp_path / "events.jsonl") is None
+    assert lacking(tmp_path / "gone" / "events.jsonl") == f"path: there is no folder {tmp_path / 'gone'}"
+
+
 async def test_a_missing_directory_is_explained(tmp_path: Path) -> None:
     """The error says what is missing; the sink does not make directories."""
     with pytest.raises(OSError, match=f"the directory does not exist: '{tmp_path}/no'"):
