@@ -18,7 +18,10 @@ _ONLY_TOKEN = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_UNKNOWN})
 
 
 class JobTokens:
-    """Looks up tokens that are none of the configured ones, for sources that can be asked."""
+    """Looks up tokens that are none of the configured ones, for sources that can be asked.
+
+    One whose job is gone is a late one, as one that was spent: what comes by it must be confirmed.
+    """
 
     def __init__(self, jobs: Jobs, sources: Mapping[str, Provider[Any]]) -> None:
         self._jobs = jobs

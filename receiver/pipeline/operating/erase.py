@@ -81,6 +81,7 @@ class Erase:
             await tx.run("drop_answers", {"ids": transcripts})
             await tx.run("drop_versions", {"ids": transcripts})
             await tx.run("drop_calls", {"ids": calls})
+            await tx.run("retire_tokens", {"ids": [*meant.jobs]})
             await tx.run("drop_jobs", {"ids": [*meant.jobs]})
         if self._recordings is not None:
             for job in meant.jobs:

@@ -184,7 +184,7 @@ class Retention:
                 self._marks[mark] = place
 
     async def _jobs(self, source: str, ends: _Ends) -> int:
-        """Delete jobs that ended, with their tokens, once nothing is left of their results."""
+        """Delete jobs that ended, once nothing is left of their results; their tokens stay known."""
         bounds, taken = {"done_ms": ends.done, "failed_ms": ends.failed}, 0
         for state in ENDED:
             async for rows in self._walk("expired_jobs", 0, source=source, state=state, before=at(ends.last)):
@@ -224,6 +224,8 @@ class Retention:
                     await forget_words(tx, found)
                     await tx.run("words_removed", {"now": self._store.now_ms()})
                     await tx.run("drop_answers", {"ids": found})
+                if found and things == "jobs":
+                    await tx.run("retire_tokens", {"ids": found})
                 if found:
                     await tx.run("drop_versions" if things == "transcripts" else f"drop_{things}", {"ids": found})
             taken += len(found)

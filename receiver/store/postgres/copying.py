@@ -100,6 +100,7 @@ TABLES = (
             " created_at:n updated_at:n submitted_at:n result_at:n deadline:n next_poll:n polls:i detail note:b doc:b"
         ),
     ),
+    Table("retired_tokens", _columns("job_id:n"), _columns("source token:b")),
     Table("buckets", _columns("source bucket"), _columns("taken frozen_until:n")),
     Table("secrets", _columns("source name"), _columns("sealed:b updated_at:n")),
     Table(

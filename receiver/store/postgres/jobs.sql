@@ -13,8 +13,10 @@ SELECT id, source, provider, operation, state, job_id, recording, round, call_ke
     updated_at, submitted_at, result_at, deadline, next_poll, polls, detail, note, doc
 FROM jobs WHERE source = :source AND operation = :operation AND recording = :recording ORDER BY round DESC LIMIT 1;
 
--- job_of_token: Which job a callback's token belongs to, how that stands, and whether a result came by it.
-SELECT id, state, token_used FROM jobs WHERE source = :source AND token = :token;
+-- job_of_token: Which job a callback's token belongs to, how that stands or that it is gone, and whether a result came by it.
+SELECT id, state, token_used FROM jobs WHERE source = :source AND token = :token
+UNION ALL
+SELECT job_id, 'gone', 1 FROM retired_tokens WHERE source = :source AND token = :token;
 
 -- jobs_by_id: Jobs by their ids.
 SELECT id, source, provider, operation, state, job_id, recording, round, call_key, owner, sending, created_at,
@@ -153,5 +155,9 @@ UNION
 SELECT j.id FROM calls AS c JOIN jobs AS j ON j.call_key = c.key
 WHERE c.id = ANY(:calls::bigint[]) AND j.state IN ('failed', 'lost');
 
--- drop_jobs: These jobs, with the tokens of their callbacks.
+-- retire_tokens: The tokens of these jobs stay, as the digests that they are.
+INSERT INTO retired_tokens (job_id, source, token)
+SELECT id, source, token FROM jobs WHERE id = ANY(:ids::bigint[]) AND token IS NOT NULL;
+
+-- drop_jobs: These jobs.
 DELETE FROM jobs WHERE id = ANY(:ids::bigint[]);

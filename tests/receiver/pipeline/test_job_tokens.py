@@ -6,7 +6,7 @@ from typing import Any
 from kept import kept_in
 from studio import KEY, Studio, StudioSettings
 
-from receiver.contract.model import InboundRequest, JobToken, TokenDigest
+from receiver.contract.model import LATE_HEADER, InboundRequest, JobToken, TokenDigest
 from receiver.contract.proof import Tokens, digest
 from receiver.contract.settings import Secret
 from receiver.pipeline.tokens import JobTokens
@@ -36,6 +36,20 @@ def request(token: str | TokenDigest | None, source: str = "studio") -> InboundR
     return InboundRequest(source=source, token=token, headers=(), body=b"{}", received_at=0)
 
 
+def a_job(number: int) -> NewJob:
+    """Return a job whose callbacks come by `MADE`."""
+    return NewJob(
+        id=number,
+        source="studio",
+        provider="studio",
+        operation="transcription",
+        state=JobState.SUBMITTING,
+        owner=1,
+        doc=JobDoc(),
+        token=digest(MADE.encode()),
+    )
+
+
 async def test_only_tokens_that_may_be_a_jobs_are_looked_up(tmp_path: Path) -> None:
     """Not the configured ones, not where there is none, not of sources that are not asked or whose code fails."""
     async with kept_in(tmp_path / "store.db", Clock()) as store:
@@ -57,20 +71,28 @@ async def test_only_tokens_that_may_be_a_jobs_are_looked_up(tmp_path: Path) -> N
         )
 
 
+async def test_the_token_of_a_job_that_is_gone_is_still_ours(tmp_path: Path) -> None:
+    """Late, so that what comes by it must be confirmed; never an unknown address."""
+    async with kept_in(tmp_path / "store.db", Clock()) as store:
+        jobs = Jobs(store)
+        job = a_job(store.ids.next())
+        await jobs.add(job)
+        async with store.engine.transaction() as tx:
+            await tx.run("retire_tokens", {"ids": [job.id]})
+            await tx.run("drop_jobs", {"ids": [job.id]})
+        tokens = JobTokens(jobs, {"studio": Studio("studio", settings()), "other": Studio("other", settings())})
+        found = await tokens.looked_up(request(MADE))
+        assert found.token == JobToken(encode(JOB, job.id), late=True)
+        assert (LATE_HEADER, b"gone") in found.headers
+        elsewhere = request(MADE, "other")
+        assert await tokens.looked_up(elsewhere) is elsewhere
+
+
 async def test_a_jobs_token_is_known_as_text_and_as_digest(tmp_path: Path) -> None:
     """And one of another source is not; what it stands for passes for a token of the source."""
     async with kept_in(tmp_path / "store.db", Clock()) as store:
         jobs = Jobs(store)
-        job = NewJob(
-            id=store.ids.next(),
-            source="studio",
-            provider="studio",
-            operation="transcription",
-            state=JobState.SUBMITTING,
-            owner=1,
-            doc=JobDoc(),
-            token=digest(MADE.encode()),
-        )
+        job = a_job(store.ids.next())
         await jobs.add(job)
         tokens = JobTokens(jobs, {"studio": Studio("studio", settings()), "other": Studio("other", settings())})
         for token in (MADE, TokenDigest.of(MADE)):

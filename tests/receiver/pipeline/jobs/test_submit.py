@@ -108,6 +108,22 @@ async def test_a_late_token_is_confirmed_and_an_unknown_one_is_not_found(tmp_pat
         assert (await one.job(job.id)).state is JobState.COMPLETED
 
 
+async def test_the_token_of_a_job_that_is_gone_is_confirmed(tmp_path: Path, store_url: str) -> None:
+    """However long ago that was, the studio is asked what is true; its answer is a result of no job of ours."""
+    async with studio_world(tmp_path, store=store_url, confirms=True) as one:
+        job = await became(one, await one.submit(), JobState.COMPLETED)
+        made = one.studio.jobs[0]
+        async with one.run.runtime.store.engine.transaction() as tx:
+            await tx.run("retire_tokens", {"ids": [job.id]})
+            await tx.run("drop_jobs", {"ids": [job.id]})
+        async with httpx.AsyncClient(trust_env=False) as client:
+            late = await client.post(made["callback"], content=one.studio.body(made, text="forged"))
+        assert (late.status_code, late.json()["status"]) == (200, "accepted")
+        await until(lambda: one.sql("SELECT count(*) FROM receipts WHERE state <> 'normalized'") == [(0,)])
+        assert {row[0] for row in one.sql("SELECT verdict FROM receipts")} == {"confirmed"}
+        assert all(b"forged" not in row[0] for row in one.sql("SELECT doc FROM versions"))
+
+
 async def test_a_refused_callback_by_a_jobs_token_is_admitted_after_a_fix(tmp_path: Path, store_url: str) -> None:
     """Its seal was wrong: it is in the quarantine, by its token's digest, and that is known to be a job's."""
     async with studio_world(tmp_path, store=store_url) as one:

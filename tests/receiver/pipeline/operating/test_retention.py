@@ -298,7 +298,7 @@ async def a_job(world: World, state: JobState, **changes: Any) -> int:
 
 
 async def test_jobs_that_ended_go_with_their_results(world: World) -> None:
-    """Done and lost ones with their tokens, once their transcript is gone; what is in doubt or waited for stays."""
+    """Done and lost ones, once their transcript is gone; what is in doubt or waited for stays, and so do all tokens."""
     jobs = Jobs(world.store)
     ended = {
         state: await a_job(world, state, job_id=state, token=state.encode())
@@ -312,8 +312,8 @@ async def test_jobs_that_ended_go_with_their_results(world: World) -> None:
     assert (await world.later(1, keep_failed="9d"))["jobs"] == 1
     with pytest.raises(Gone):
         await JobLists(world.store).job(encode(JOB, ended[JobState.COMPLETED]))
-    assert await jobs.of_token("acme", b"completed") is None
-    assert await jobs.of_token("acme", b"lost") is not None
+    assert await jobs.of_token("acme", b"completed") == (ended[JobState.COMPLETED], "gone", 1)
+    assert await jobs.of_token("acme", b"lost") == (ended[JobState.LOST], JobState.LOST, 0)
     assert (await world.later(9, keep_failed="9d"))["jobs"] == 2
     assert [job.id for job in await jobs.by_id([*ended.values(), *waiting, held])] == [*waiting, held]
     with pytest.raises(NotFound):
