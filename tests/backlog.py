@@ -36,10 +36,12 @@ class Backlog:
         self.store = store
         self.calls: dict[str, int] = {}
         """The call of each event, in the order in which they were written."""
+        self._numbers: list[int] = []
 
     async def wait(self, sink: str, count: int, calls: int) -> None:
-        """Write events that wait for a sink, in turn over so many calls."""
-        numbers = [self.store.ids.next() for _ in range(calls)]
+        """Write events that wait for a sink, in turn over so many calls; the same calls each time."""
+        numbers = self._numbers
+        numbers += [self.store.ids.next() for _ in range(calls - len(numbers))]
         for start in range(0, count, _AT_ONCE):
             writes = Writes()
             for serial in range(start, min(count, start + _AT_ONCE)):
