@@ -7,7 +7,7 @@ import pytest
 from pipeline_fakes import World, world
 
 from receiver.contract.model import SinkState
-from receiver.contract.sink import Delivered, Rejected, TryLater
+from receiver.contract.sink import Delivered, Rejected, SendOutcome, TryLater
 from receiver.pipeline import breaker
 from receiver.pipeline.breaker import Breaker
 from receiver.pipeline.schedule import TRIP_AFTER
@@ -40,7 +40,8 @@ async def tripped(one: World) -> Breaker:
 async def test_failures_in_a_row_trip_it_once(one: World) -> None:
     """The one that does says why; a batch in which anything arrived is no failure, a refusal is one."""
     made = of(one)
-    for outcomes in ([DOWN], [DOWN, Delivered()], *[[DOWN]] * (TRIP_AFTER - 2), [Rejected(reason="never")]):
+    some: list[list[SendOutcome]] = [[DOWN], [DOWN, Delivered()], *[[DOWN]] * (TRIP_AFTER - 2), [Rejected(reason="no")]]
+    for outcomes in some:
         assert await made.judge(outcomes, probing=False) is None
     assert (made.state, made.health.failures) == (SinkState.RUNNING, TRIP_AFTER - 1)
     assert await made.judge([DOWN], probing=False) == "down"
