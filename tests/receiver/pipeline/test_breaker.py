@@ -40,9 +40,10 @@ async def tripped(one: World) -> Breaker:
 async def test_failures_in_a_row_trip_it_once(one: World) -> None:
     """The one that does says why; a batch in which anything arrived is no failure, a refusal is one."""
     made = of(one)
-    some: list[list[SendOutcome]] = [[DOWN], [DOWN, Delivered()], *[[DOWN]] * (TRIP_AFTER - 2), [Rejected(reason="no")]]
-    for outcomes in some:
-        assert await made.judge(outcomes, probing=False) is None
+    batches: list[list[SendOutcome]] = [[DOWN], [DOWN, Delivered()], [Rejected(reason="no")]]
+    batches += [[DOWN] for _ in range(TRIP_AFTER - 2)]
+    for batch in batches:
+        assert await made.judge(batch, probing=False) is None
     assert (made.state, made.health.failures) == (SinkState.RUNNING, TRIP_AFTER - 1)
     assert await made.judge([DOWN], probing=False) == "down"
     assert (made.state, made.probe_in(), made.allowed(8)) == (SinkState.TRIPPED, 5.0, 0)
