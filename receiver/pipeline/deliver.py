@@ -64,13 +64,12 @@ class Runner:
         self._dice = dice
         self._now = now
         self._breaker = Breaker(sink.name, store, now)
-        self._in_order = (settings.order or sink.order) == "call"
         self._most = settings.concurrency or sink.concurrency
         self._paced = bool(settings.rate or sink.rate)
         self._pace = Pace(settings.rate or sink.rate, time.monotonic)
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
-        self._taken = Taken(in_order=self._in_order)
+        self._taken = Taken(in_order=(settings.order or sink.order) == "call")
         self._endings = Endings(
             store, buried=self._buried, written=self._written, wake=self._wake_if_low, busy=self._is_busy
         )
@@ -171,7 +170,7 @@ class Runner:
 
     def _written(self, endings: Sequence[Ending]) -> None:
         self._taken.written(endings)
-        self._claims.more = self._claims.more or self._in_order  # what ended held back what follows in its call
+        self._claims.more = self._claims.more or self._taken.in_order  # what ended held back what follows in its call
         self._start_ready()
 
     def _wake_if_low(self) -> None:

@@ -237,3 +237,9 @@ class Jobs:
 
     async def _write(self, name: str, **params: Any) -> int:
         return await self.engine.write(name, {**params, "now": self.store.now_ms()})
+
+
+async def drop_jobs(tx: Tx, ids: Sequence[int]) -> None:
+    """Delete jobs; the digests of their tokens stay, so that who calls by one is asked about and not told 404."""
+    await tx.run("retire_tokens", {"ids": [*ids]})
+    await tx.run("drop_jobs", {"ids": [*ids]})

@@ -14,6 +14,7 @@ from receiver.contract.model import ReceiptState
 from receiver.pipeline.uploaded import place
 from receiver.store.gone import missing
 from receiver.store.ids import CALL, DELIVERY, EVENT, JOB, RECEIPT, TRANSCRIPT, decode, encode
+from receiver.store.jobs import drop_jobs
 from receiver.store.records import pack_headers
 from receiver.store.search import forget_words
 from receiver.store.store import Store, Tx
@@ -81,8 +82,7 @@ class Erase:
             await tx.run("drop_answers", {"ids": transcripts})
             await tx.run("drop_versions", {"ids": transcripts})
             await tx.run("drop_calls", {"ids": calls})
-            await tx.run("retire_tokens", {"ids": [*meant.jobs]})
-            await tx.run("drop_jobs", {"ids": [*meant.jobs]})
+            await drop_jobs(tx, meant.jobs)
         if self._recordings is not None:
             for job in meant.jobs:
                 place(self._recordings, job).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from receiver.contract.provider import Provider
 from receiver.pipeline.uploaded import Uploaded
 from receiver.store.audit import Trail
 from receiver.store.ids import CALL, DELIVERY, EVENT, JOB, at
-from receiver.store.jobs import ENDED
+from receiver.store.jobs import ENDED, drop_jobs
 from receiver.store.listing import fitting
 from receiver.store.records import pack_headers
 from receiver.store.search import forget_words
@@ -225,8 +225,8 @@ class Retention:
                     await tx.run("words_removed", {"now": self._store.now_ms()})
                     await tx.run("drop_answers", {"ids": found})
                 if found and things == "jobs":
-                    await tx.run("retire_tokens", {"ids": found})
-                if found:
+                    await drop_jobs(tx, found)
+                elif found:
                     await tx.run("drop_versions" if things == "transcripts" else f"drop_{things}", {"ids": found})
             taken += len(found)
             await self._rest(began)

@@ -11,7 +11,7 @@ from receiver.contract.proof import Tokens, digest
 from receiver.contract.settings import Secret
 from receiver.pipeline.tokens import JobTokens
 from receiver.store.ids import JOB, encode
-from receiver.store.jobs import JobDoc, Jobs, JobState, NewJob
+from receiver.store.jobs import JobDoc, Jobs, JobState, NewJob, drop_jobs
 from receiver.testing.store import Clock
 
 CONFIGURED = "studio-token-0123456789"
@@ -78,8 +78,7 @@ async def test_the_token_of_a_job_that_is_gone_is_still_ours(tmp_path: Path) -> 
         job = a_job(store.ids.next())
         await jobs.add(job)
         async with store.engine.transaction() as tx:
-            await tx.run("retire_tokens", {"ids": [job.id]})
-            await tx.run("drop_jobs", {"ids": [job.id]})
+            await drop_jobs(tx, [job.id])
         tokens = JobTokens(jobs, {"studio": Studio("studio", settings()), "other": Studio("other", settings())})
         found = await tokens.looked_up(request(MADE))
         assert found.token == JobToken(encode(JOB, job.id), late=True)

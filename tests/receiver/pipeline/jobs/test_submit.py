@@ -15,7 +15,7 @@ from receiver.contract.asking import Recording
 from receiver.contract.errors import ProviderBusy, UsageError
 from receiver.contract.model import Call
 from receiver.pipeline.verify import admit
-from receiver.store.jobs import JobRow, JobState
+from receiver.store.jobs import JobRow, JobState, drop_jobs
 
 
 async def became(one: StudioWorld, job: JobRow, state: JobState) -> JobRow:
@@ -114,8 +114,7 @@ async def test_the_token_of_a_job_that_is_gone_is_confirmed(tmp_path: Path, stor
         job = await became(one, await one.submit(), JobState.COMPLETED)
         made = one.studio.jobs[0]
         async with one.run.runtime.store.engine.transaction() as tx:
-            await tx.run("retire_tokens", {"ids": [job.id]})
-            await tx.run("drop_jobs", {"ids": [job.id]})
+            await drop_jobs(tx, [job.id])
         async with httpx.AsyncClient(trust_env=False) as client:
             late = await client.post(made["callback"], content=one.studio.body(made, text="forged"))
         assert (late.status_code, late.json()["status"]) == (200, "accepted")
